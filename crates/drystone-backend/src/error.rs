@@ -1,0 +1,40 @@
+//! How a store fails.
+
+use drystone_types::Applied;
+
+/// Why a store could not do what it was asked.
+///
+/// None of these can be repaired by trying again: after a write or flush failed, the store
+/// refuses everything that changes it ([`BackendError::Poisoned`]), because what reached the
+/// disk is unknown. The member stops and starts again from what is durable.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// The engine or the operating system reported a failure.
+    #[error("the store failed while it was to {action}: {reason}")]
+    Io {
+        /// What was being done, as a verb phrase.
+        action: &'static str,
+        /// What the engine said.
+        reason: String,
+    },
+    /// Stored bytes are not what was once written.
+    #[error("the store is damaged at {place}: {reason}")]
+    Corrupt {
+        /// Where: a file, or a table and key.
+        place: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// An earlier write or flush failed; nothing is accepted any more.
+    #[error("the store failed earlier and takes no more changes; restart the member")]
+    Poisoned,
+    /// A batch would have moved the applied mark backwards.
+    #[error("a batch at index {} came after index {}", batch.index, store.index)]
+    AppliedBackwards {
+        /// The store's mark.
+        store: Applied,
+        /// The batch's mark.
+        batch: Applied,
+    },
+}
