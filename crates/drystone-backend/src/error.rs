@@ -1,6 +1,7 @@
 //! How a store fails.
 
 use drystone_types::Applied;
+use std::fmt::Display;
 
 /// Why a store could not do what it was asked.
 ///
@@ -29,6 +30,12 @@ pub enum BackendError {
     /// An earlier write or flush failed; nothing is accepted any more.
     #[error("the store failed earlier and takes no more changes; restart the member")]
     Poisoned,
+    /// Another process, or another part of this one, has the store open.
+    #[error("the store at {place} is open elsewhere; a directory serves one member at a time")]
+    InUse {
+        /// The store's directory.
+        place: String,
+    },
     /// A batch would have moved the applied mark backwards.
     #[error("a batch at index {} came after index {}", batch.index, store.index)]
     AppliedBackwards {
@@ -37,4 +44,16 @@ pub enum BackendError {
         /// The batch's mark.
         batch: Applied,
     },
+}
+
+impl BackendError {
+    /// A failure of `action` (a verb phrase) for which the engine or the system gave `reason`.
+    pub fn io(action: &'static str, reason: impl Display) -> Self {
+        Self::Io { action, reason: reason.to_string() }
+    }
+
+    /// Damage at `place`.
+    pub fn corrupt(place: impl Display, reason: impl Display) -> Self {
+        Self::Corrupt { place: place.to_string(), reason: reason.to_string() }
+    }
 }

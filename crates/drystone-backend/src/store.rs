@@ -34,7 +34,10 @@ pub trait Read: Send + Sync + Debug {
     }
 
     /// Visits the pairs inside `bounds` in ascending byte order of their keys until `visit`
-    /// breaks or the bounds end.
+    /// breaks or the bounds end. Inverted bounds hold no key; that is no error.
+    ///
+    /// A scan sees one state from its first pair to its last, also when it runs on the store
+    /// itself while batches are written. `visit` must not write to the store.
     fn scan(
         &self,
         table: Table,
@@ -56,10 +59,16 @@ pub trait Backend: Read {
     /// holding one keeps the engine from reclaiming space, so drop it when done.
     fn view(&self) -> Result<Arc<dyn Read>, BackendError>;
 
-    /// Takes on all of `batch`, visible on return, durable after a later flush.
+    /// Takes on all of `batch`, visible on return, durable after a later flush. May block while
+    /// the engine's buffers are full.
+    ///
+    /// The batch's applied mark is stored with it, in [`Table::Meta`]
+    /// ([`crate::APPLIED_INDEX_KEY`]); a mark equal to the store's is accepted. A batch that is
+    /// empty does nothing.
     ///
     /// # Errors
-    /// [`BackendError::AppliedBackwards`] leaves the store as it was; any other error poisons it.
+    /// [`BackendError::AppliedBackwards`] leaves the store as it was; any other error poisons it,
+    /// and of the batch nothing becomes visible.
     fn write(&self, batch: &Batch) -> Result<(), BackendError>;
 
     /// The newest entry whose effects are visible; all zero for a new store.
@@ -81,6 +90,13 @@ pub trait Backend: Read {
 
     /// Writes a copy of the current state into the new directory `dir`, durable on return,
     /// and returns the applied mark it holds. Space is shared with the store where the file
-    /// system can. Writers are not held up.
+    /// system can. Writers are not held up. May flush.
+    ///
+    /// The copy is a store of the same implementation. It lives on when this one changes or goes.
+    ///
+    /// # Errors
+    /// When `dir` exists already, or the copy could not be written in full; what was written of
+    /// it is then of no use and may be removed. The store itself goes on unless it was poisoned
+    /// by a flush.
     fn checkpoint(&self, dir: &Path) -> Result<Applied, BackendError>;
 }

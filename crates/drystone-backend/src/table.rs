@@ -57,4 +57,16 @@ impl Table {
             Self::Meta => "meta",
         }
     }
+
+    /// The table's place in [`Table::ALL`], for arrays with one slot a table.
+    #[must_use]
+    pub fn position(self) -> usize {
+        self as usize
+    }
+
+    /// The table with this name, if there is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.name() == name)
+    }
 }
