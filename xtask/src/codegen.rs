@@ -38,6 +38,16 @@ const RAW_RESPONSES: [&str; 6] = [
     "WatchResponse",
 ];
 
+/// Fails when the committed code is not what the sources give.
+pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
+    run(&Args { check: true }, root)
+}
+
+/// Brings the committed code up to date.
+pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
+    run(&Args { check: false }, root)
+}
+
 /// Runs the verb in the repository at `root`.
 pub(crate) fn run(args: &Args, root: &Path) -> anyhow::Result<()> {
     let fresh = generate(root)?;

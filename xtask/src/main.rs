@@ -2,7 +2,12 @@
 //!
 //! Verbs are thin: each lives in a module of its own and says what it does before it does it.
 
+mod checks;
 mod codegen;
+mod layers;
+mod prerequisites;
+mod process;
+mod up;
 
 use std::path::PathBuf;
 
@@ -19,11 +24,27 @@ struct Args {
 enum Verb {
     /// Regenerate the Rust code of `drystone-api` from `proto/`.
     Codegen(codegen::Args),
+    /// Check prerequisites, build, and start a server, or a local cluster with --members 3.
+    Up(up::Args),
+    /// Check prerequisites, then run every test.
+    Test,
+    /// Everything CI holds: formatting, lints, layers, generated code, docs and tests.
+    Ci,
+    /// Mend what can be mended without thought: generated code, lints, formatting.
+    Fix,
+    /// Hold the crates' dependencies against the table of layers.
+    Layers,
 }
 
 fn main() -> anyhow::Result<()> {
+    let root = repository_root();
     match Args::parse().verb {
-        Verb::Codegen(args) => codegen::run(&args, &repository_root()),
+        Verb::Codegen(args) => codegen::run(&args, &root),
+        Verb::Up(args) => up::run(&args, &root),
+        Verb::Test => checks::test(&root),
+        Verb::Ci => checks::ci(&root),
+        Verb::Fix => checks::fix(&root),
+        Verb::Layers => layers::run(&root),
     }
 }
 

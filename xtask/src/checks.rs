@@ -1,0 +1,37 @@
+//! What must hold before a change lands, and what mends it.
+
+use crate::process::Step;
+use crate::{codegen, layers, prerequisites};
+use std::path::Path;
+
+/// Prerequisites, then every test.
+pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
+    prerequisites::compare(root)?;
+    Step::cargo(root).words("test --workspace --all-targets").run()?;
+    Step::cargo(root).words("test --workspace --doc").run()
+}
+
+/// Everything CI holds: formatting, lints, layers, generated code, docs and tests. Writes
+/// nothing into the tree.
+pub(crate) fn ci(root: &Path) -> anyhow::Result<()> {
+    prerequisites::compare(root)?;
+    Step::cargo(root).words("fmt --all -- --check").run()?;
+    layers::run(root)?;
+    codegen::check(root)?;
+    Step::cargo(root).words("clippy --workspace --all-targets -- -D warnings").run()?;
+    Step::cargo(root)
+        .words("doc --workspace --no-deps --document-private-items")
+        .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links")
+        .run()?;
+    test(root)
+}
+
+/// Formats, applies what clippy can mend by itself, and regenerates code.
+pub(crate) fn fix(root: &Path) -> anyhow::Result<()> {
+    prerequisites::build(root)?;
+    codegen::write(root)?;
+    Step::cargo(root)
+        .words("clippy --fix --allow-dirty --allow-staged --workspace --all-targets")
+        .run()?;
+    Step::cargo(root).words("fmt --all").run()
+}

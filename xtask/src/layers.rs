@@ -1,0 +1,134 @@
+//! The wall: which of our crates may use which, held against what cargo says they use.
+
+use anyhow::{Context, bail};
+use cargo_metadata::{DependencyKind, MetadataCommand};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The table of `ARCHITECTURE.md`: a crate and all of our crates it may name. Arrows go down
+/// only, and siblings of a layer do not meet. A development dependency obeys the same table.
+const WALL: &[(&str, &[&str])] = &[
+    ("drystone-types", &[]),
+    ("drystone-api", &[]),
+    ("drystone-backend", &["drystone-types"]),
+    ("drystone-mvcc", &["drystone-types", "drystone-backend"]),
+    ("drystone-lease", &["drystone-types", "drystone-backend"]),
+    ("drystone-watch", &["drystone-types"]),
+    ("drystone-raft", &["drystone-types"]),
+    ("drystone-wal", &["drystone-types"]),
+    ("drystone-rocks", &["drystone-types", "drystone-backend"]),
+    (
+        "drystone-machine",
+        &["drystone-types", "drystone-api", "drystone-backend", "drystone-mvcc", "drystone-lease"],
+    ),
+    (
+        "drystone-member",
+        &[
+            "drystone-types",
+            "drystone-api",
+            "drystone-backend",
+            "drystone-machine",
+            "drystone-mvcc",
+            "drystone-raft",
+            "drystone-wal",
+        ],
+    ),
+    ("drystone-peer", &["drystone-types", "drystone-api", "drystone-raft", "drystone-member"]),
+    (
+        "drystone-server",
+        &[
+            "drystone-types",
+            "drystone-api",
+            "drystone-backend",
+            "drystone-lease",
+            "drystone-machine",
+            "drystone-member",
+            "drystone-mvcc",
+            "drystone-peer",
+            "drystone-raft",
+            "drystone-rocks",
+            "drystone-wal",
+            "drystone-watch",
+        ],
+    ),
+    ("drystone-client", &["drystone-types", "drystone-api"]),
+    ("drystone-ctl", &["drystone-types", "drystone-api", "drystone-client"]),
+    ("drystone", &["drystone-server", "drystone-ctl", "drystone-client", "drystone-api"]),
+    ("drystone-conformance", &["drystone-api", "drystone-client", "drystone-types"]),
+    ("xtask", &["drystone-api", "drystone-client"]),
+];
+
+/// Crates from outside that only these of ours may use, so that runtimes, codecs and engines
+/// stay where the wall puts them.
+const KEEPERS: &[(&str, &[&str])] = &[
+    ("rocksdb", &["drystone-rocks"]),
+    ("raft", &["drystone-raft"]),
+    ("protobuf", &["drystone-raft"]),
+    (
+        "tokio",
+        &[
+            "drystone-peer",
+            "drystone-server",
+            "drystone-client",
+            "drystone-ctl",
+            "drystone",
+            "drystone-conformance",
+            "xtask",
+        ],
+    ),
+    (
+        "tonic",
+        &[
+            "drystone-api",
+            "drystone-server",
+            "drystone-client",
+            "drystone-ctl",
+            "drystone-conformance",
+            "drystone",
+            "xtask",
+        ],
+    ),
+];
+
+/// Fails on an edge that the table does not hold, and on a crate that it does not name.
+pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(root.join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .context("cannot read the workspace")?;
+    let wall: BTreeMap<&str, &[&str]> = WALL.iter().copied().collect();
+    let mut faults = Vec::new();
+    let mut edges = 0;
+    for package in &metadata.packages {
+        let name = package.name.as_str();
+        let Some(allowed) = wall.get(name) else {
+            faults.push(format!("{name} has no place in the table of xtask/src/layers.rs"));
+            continue;
+        };
+        for dependency in &package.dependencies {
+            let to = dependency.name.as_str();
+            let kind = match dependency.kind {
+                DependencyKind::Development => " (in its tests)",
+                _ => "",
+            };
+            if wall.contains_key(to) && to != name {
+                edges += 1;
+                if !allowed.contains(&to) {
+                    faults.push(format!("{name} must not use {to}{kind}"));
+                }
+            }
+            let keepers = KEEPERS.iter().find(|(kept, _)| *kept == to);
+            if let Some((_, keepers)) = keepers
+                && !keepers.contains(&name)
+            {
+                faults.push(format!("{name} must not use {to}{kind}: it belongs to {keepers:?}"));
+            }
+        }
+    }
+    if !faults.is_empty() {
+        bail!("the wall is broken:\n  {}", faults.join("\n  "));
+    }
+    eprintln!("layers: {} crates, {edges} edges, all of them down", metadata.packages.len());
+    Ok(())
+}
