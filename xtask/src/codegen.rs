@@ -182,3 +182,24 @@ fn differences(committed: &Files, fresh: &Files) -> Vec<String> {
     names.dedup();
     names.into_iter().filter(|name| committed.get(*name) != fresh.get(*name)).cloned().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, Files, differences, run};
+
+    #[test]
+    fn committed_code_is_what_the_sources_give() {
+        run(&Args { check: true }, &crate::repository_root()).unwrap();
+    }
+
+    #[test]
+    fn additions_removals_and_changes_are_differences() {
+        let files = |list: &[(&str, &str)]| -> Files {
+            list.iter().map(|(name, text)| ((*name).to_owned(), (*text).into())).collect()
+        };
+        let committed = files(&[("gone", "1"), ("kept", "2"), ("changed", "3")]);
+        let fresh = files(&[("kept", "2"), ("changed", "4"), ("new", "5")]);
+        assert_eq!(differences(&committed, &fresh), ["changed", "gone", "new"]);
+        assert!(differences(&fresh, &fresh).is_empty());
+    }
+}
