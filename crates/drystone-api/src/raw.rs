@@ -2,7 +2,7 @@
 //!
 //! A store that keeps `mvccpb.KeyValue` encoded would have to decode each pair only for the
 //! response to encode it again. The messages here have the fields of their namesakes in
-//! [`etcdserverpb`](crate::etcdserverpb), with every `KeyValue` and `Event` replaced by
+//! [`etcdserverpb`], with every `KeyValue` and `Event` replaced by
 //! [`Bytes`]. Protobuf frames a message and a byte string alike, so both kinds encode to the
 //! same bytes, and cloning such a response copies no key and no value.
 //!
@@ -37,12 +37,12 @@ use prost::{DecodeError, Message};
 use crate::etcdserverpb::{self, ResponseHeader};
 use crate::mvccpb;
 
-/// An [`mvccpb::Event`](crate::mvccpb::Event) over encoded pairs.
+/// An [`mvccpb::Event`] over encoded pairs.
 ///
 /// Encode it to get what [`WatchResponse::events`] takes.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Event {
-    /// A number of [`mvccpb::event::EventType`](crate::mvccpb::event::EventType).
+    /// A number of [`mvccpb::event::EventType`].
     #[prost(enumeration = "crate::mvccpb::event::EventType", tag = "1")]
     pub r#type: i32,
     /// The encoded pair after the event; for a deletion one with only key and revision.
