@@ -5,7 +5,8 @@
 //! directory and committed: [`etcdserverpb`] (client API and log payload), [`mvccpb`],
 //! [`authpb`], [`membershippb`], [`leasepb`], [`raftpb`], [`walpb`], [`snappb`], [`v3lockpb`],
 //! [`v3electionpb`] and [`health`]. Beside them stand [`raw`], for servers that hold key-value
-//! pairs already encoded.
+//! pairs already encoded, [`errors`], the catalogue of what a server says when it refuses, and
+//! [`limits`].
 //!
 //! # What it is not
 //! It has no behaviour: no checks of requests, no defaults, no connection. And it has no JSON;
@@ -34,8 +35,11 @@
 //! ```
 //!
 //! # Invariants
+//! * Names, numbers and types equal etcd's: a test holds the compiled descriptors against a
+//!   table of facts (`testdata/facts.txt`), in both directions.
 //! * A message of [`raw`] and its namesake in [`etcdserverpb`] encode to the same bytes.
-//! * Decoding bytes from anywhere returns an error at worst; it does not panic.
+//! * Decoding bytes from anywhere returns an error at worst; it does not panic, and nesting is
+//!   bounded (see [`limits::TXN_DEPTH_MAX`]).
 
 /// Declares the module of one generated file.
 macro_rules! generated {
@@ -110,6 +114,8 @@ generated!(
     "grpc.health.v1.rs"
 );
 
+pub mod errors;
+pub mod limits;
 pub mod raw;
 
 /// The compiled descriptors of everything in `proto/`: a serialized
