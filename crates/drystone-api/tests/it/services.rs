@@ -11,8 +11,9 @@ use drystone_api::etcdserverpb::{
 };
 use drystone_api::mvccpb::{Event, KeyValue, event::EventType};
 use drystone_api::raw::{self, kv_server, watch_server};
+use futures::executor::block_on;
+use futures::{Stream, StreamExt, stream};
 use prost::Message;
-use tokio_stream::{Stream, StreamExt};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 type Pieces<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -57,7 +58,7 @@ impl kv_server::Kv for TwoStones {
             Ok(raw::RangeStreamResponse { range_response: Some(piece) })
         });
         let pieces: Vec<_> = pieces.collect();
-        Ok(Response::new(Box::pin(tokio_stream::iter(pieces))))
+        Ok(Response::new(Box::pin(stream::iter(pieces))))
     }
 
     async fn put(&self, _: Request<PutRequest>) -> Result<Response<raw::PutResponse>, Status> {
@@ -107,43 +108,49 @@ impl watch_server::Watch for Echo {
     }
 }
 
-#[tokio::test]
-async fn a_plain_client_reads_a_raw_range() {
-    let mut client = KvClient::new(kv_server::KvServer::new(TwoStones));
-    let request = RangeRequest { key: "a".into(), ..Default::default() };
-    let answer = client.range(request.clone()).await.unwrap().into_inner();
-    assert_eq!(answer.kvs, [pair("a"), pair("b")]);
-    assert_eq!((answer.count, answer.header.unwrap().revision), (2, 3));
+#[test]
+fn a_plain_client_reads_a_raw_range() {
+    block_on(async {
+        let mut client = KvClient::new(kv_server::KvServer::new(TwoStones));
+        let request = RangeRequest { key: "a".into(), ..Default::default() };
+        let answer = client.range(request.clone()).await.unwrap().into_inner();
+        assert_eq!(answer.kvs, [pair("a"), pair("b")]);
+        assert_eq!((answer.count, answer.header.unwrap().revision), (2, 3));
 
-    let mut pieces = client.range_stream(request).await.unwrap().into_inner();
-    let mut kvs = Vec::new();
-    while let Some(piece) = pieces.next().await {
-        kvs.extend(piece.unwrap().range_response.unwrap().kvs);
-    }
-    assert_eq!(kvs, answer.kvs);
+        let mut pieces = client.range_stream(request).await.unwrap().into_inner();
+        let mut kvs = Vec::new();
+        while let Some(piece) = pieces.next().await {
+            kvs.extend(piece.unwrap().range_response.unwrap().kvs);
+        }
+        assert_eq!(kvs, answer.kvs);
+    });
 }
 
-#[tokio::test]
-async fn refusals_arrive_with_code_and_text() {
-    let mut client = KvClient::new(kv_server::KvServer::new(TwoStones));
-    let refused = client.range(RangeRequest::default()).await.unwrap_err();
-    assert_eq!(refused.code(), Code::InvalidArgument);
-    assert_eq!(EtcdError::from_message(refused.message()), Some(EtcdError::EmptyKey));
-    let refused = client.txn(TxnRequest::default()).await.unwrap_err();
-    assert_eq!(refused.code(), Code::Unknown);
-    let error = EtcdError::from_message(refused.message());
-    assert_eq!(error, Some(EtcdError::RequestTooManyRequests));
+#[test]
+fn refusals_arrive_with_code_and_text() {
+    block_on(async {
+        let mut client = KvClient::new(kv_server::KvServer::new(TwoStones));
+        let refused = client.range(RangeRequest::default()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert_eq!(EtcdError::from_message(refused.message()), Some(EtcdError::EmptyKey));
+        let refused = client.txn(TxnRequest::default()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unknown);
+        let error = EtcdError::from_message(refused.message());
+        assert_eq!(error, Some(EtcdError::RequestTooManyRequests));
+    });
 }
 
-#[tokio::test]
-async fn a_plain_client_watches_a_raw_stream() {
-    let mut client = WatchClient::new(watch_server::WatchServer::new(Echo));
-    let requests = tokio_stream::iter([WatchRequest::default(), WatchRequest::default()]);
-    let mut answers = client.watch(requests).await.unwrap().into_inner();
-    let event = Event { kv: Some(pair("a")), ..Default::default() };
-    for _ in 0..2 {
-        let answer = answers.next().await.unwrap().unwrap();
-        assert_eq!(answer.events, std::slice::from_ref(&event));
-    }
-    assert!(answers.next().await.is_none());
+#[test]
+fn a_plain_client_watches_a_raw_stream() {
+    block_on(async {
+        let mut client = WatchClient::new(watch_server::WatchServer::new(Echo));
+        let requests = stream::iter([WatchRequest::default(), WatchRequest::default()]);
+        let mut answers = client.watch(requests).await.unwrap().into_inner();
+        let event = Event { kv: Some(pair("a")), ..Default::default() };
+        for _ in 0..2 {
+            let answer = answers.next().await.unwrap().unwrap();
+            assert_eq!(answer.events, std::slice::from_ref(&event));
+        }
+        assert!(answers.next().await.is_none());
+    });
 }
