@@ -464,8 +464,6 @@ impl Twin {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
-
     #[test]
     fn agrees_with_a_naive_twin(ops in proptest::collection::vec(op(), 1..120)) {
         let mut twin = Twin::new();
