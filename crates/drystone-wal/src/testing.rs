@@ -1,0 +1,7 @@
+//! A disk that fails on purpose, and the suite that certifies disks.
+
+mod sim;
+mod suite;
+
+pub use sim::{CrashMode, Op, SimDisk};
+pub use suite::suite;

@@ -1,0 +1,202 @@
+//! What the log promises while nothing goes wrong.
+
+use crate::world::{World, create, entry, identity, mark, open, open_from, small};
+use drystone_types::{HardState, LogIndex, MemberId, Term};
+use drystone_wal::testing::{CrashMode, Op, SimDisk};
+use drystone_wal::{Config, Error, FsDisk, SnapshotMark, Wal};
+use std::sync::Arc;
+
+#[test]
+fn a_second_holder_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = small(4096);
+    let again = || Wal::open(Arc::new(FsDisk), dir.path(), config.clone(), identity(), LogIndex(0));
+    assert!(matches!(again(), Err(Error::Missing { .. })));
+    let wal = Wal::create(Arc::new(FsDisk), dir.path(), config.clone(), identity()).unwrap();
+    let refused = again().unwrap_err();
+    assert!(matches!(&refused, Error::Locked { dir: named } if named == dir.path()));
+    assert!(refused.to_string().contains(dir.path().to_str().unwrap()), "{refused}");
+    let created = Wal::create(Arc::new(FsDisk), dir.path(), config.clone(), identity());
+    assert!(matches!(created, Err(Error::Locked { .. })));
+    drop(wal);
+    let created = Wal::create(Arc::new(FsDisk), dir.path(), config.clone(), identity());
+    assert!(matches!(created, Err(Error::Exists { .. })));
+    again().unwrap();
+}
+
+#[test]
+fn real_files_hold_a_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = small(4096);
+    let disk = Arc::new(FsDisk);
+    let mut wal = Wal::create(disk, dir.path(), config.clone(), identity()).unwrap();
+    for index in 1..=100 {
+        wal.append(&[entry(index, 1, vec![1; 150])], None).unwrap();
+        wal.sync().unwrap();
+        if index % 10 == 0 {
+            wal.compact(LogIndex(index - 5)).unwrap();
+            wal.tend(1 << 20).unwrap();
+        }
+    }
+    assert!(wal.segments() <= 3, "{}", wal.segments());
+    assert!((1..=2).contains(&wal.segments_spare()));
+    wal.close().unwrap();
+    let disk = Arc::new(FsDisk);
+    let (wal, found) = Wal::open(disk, dir.path(), config, identity(), LogIndex(0)).unwrap();
+    assert_eq!(found.start, mark(95, 1));
+    assert_eq!(found.last, mark(100, 1));
+    assert_eq!(found.entries.len(), 5);
+    assert!(found.entries.iter().all(|e| e.data == vec![1; 150]));
+    assert_eq!(wal.term(LogIndex(95)), Some(Term(1)));
+    assert_eq!(wal.term(LogIndex(94)), None);
+}
+
+#[test]
+fn a_batch_is_one_write_and_one_sync() {
+    let mut world = World::new(1, small(1 << 16));
+    let (writes, syncs) = (world.disk.count(Op::Write), world.disk.count(Op::SyncData));
+    world.append(50, 0, 100, true).unwrap();
+    world.append(50, 3, 100, true).unwrap();
+    world.sync().unwrap();
+    world.sync().unwrap();
+    assert_eq!(world.disk.count(Op::Write), writes + 1);
+    assert_eq!(world.disk.count(Op::SyncData), syncs + 1);
+}
+
+#[test]
+fn entries_may_be_asked_for_from_an_index_on() {
+    let mut world = World::new(1, small(1000));
+    world.append(10, 0, 50, true).unwrap();
+    world.append(10, 4, 50, true).unwrap();
+    world.sync().unwrap();
+    world.compact(1).unwrap();
+    world.sync().unwrap();
+    world.kill();
+    let all = world.twin.durable.entries.clone();
+    for from in 0..20 {
+        let (wal, found) = open_from(&world.disk, &world.config, from).unwrap();
+        let expected: Vec<_> = all.iter().filter(|e| e.index.0 >= from).cloned().collect();
+        assert_eq!(found.entries, expected);
+        let before = match expected.first() {
+            Some(first) => first.index.0 - 1,
+            None => found.last.index.0,
+        };
+        assert_eq!(found.before.index.0, before);
+        assert_eq!(Some(found.before.term), wal.term(found.before.index));
+        drop(wal);
+    }
+}
+
+#[test]
+fn what_does_not_continue_the_log_is_refused_and_changes_nothing() {
+    let disk = SimDisk::new(1);
+    let config = small(4096);
+    let mut wal = create(&disk, &config).unwrap();
+    wal.append_and_sync(&[entry(1, 2, "a"), entry(2, 2, "b")], None).unwrap();
+    let order =
+        |result: Result<(), Error>| assert!(matches!(result, Err(Error::OutOfOrder { .. })));
+    order(wal.append(&[entry(4, 2, "gap")], None));
+    order(wal.append(&[entry(0, 2, "zero")], None));
+    order(wal.append(&[entry(3, 1, "older term")], None));
+    order(wal.append(&[entry(3, 2, "c"), entry(5, 2, "gap inside")], None));
+    order(wal.append(&[entry(3, 3, "c"), entry(4, 2, "falling term")], None));
+    order(wal.append(&[entry(u64::MAX, 3, "far")], None));
+    order(wal.compact(LogIndex(3)));
+    let far = SnapshotMark { at: mark(u64::MAX, 9), ..SnapshotMark::default() };
+    order(wal.mark_snapshot(&far));
+    wal.compact(LogIndex(1)).unwrap();
+    order(wal.append(&[entry(1, 2, "compacted")], None));
+    let other = SnapshotMark { at: mark(1, 9), ..SnapshotMark::default() };
+    order(wal.mark_snapshot(&other));
+    let older = SnapshotMark { at: mark(0, 0), ..SnapshotMark::default() };
+    order(wal.mark_snapshot(&older));
+    wal.sync().unwrap();
+    drop(wal);
+    let (_, found) = open(&disk, &config).unwrap();
+    assert_eq!(found.entries, [entry(2, 2, "b")]);
+}
+
+#[test]
+fn the_buffer_is_bounded() {
+    let disk = SimDisk::new(1);
+    let config = Config { buffer_bytes_max: 1000, record_bytes_max: 5000, ..small(4096) };
+    let mut wal = create(&disk, &config).unwrap();
+    wal.append(&[entry(1, 1, vec![1; 700])], None).unwrap();
+    let full = wal.append(&[entry(2, 1, vec![2; 300])], None);
+    assert!(
+        matches!(full, Err(Error::BufferFull { buffered_bytes: 760, asked_bytes: 360, .. })),
+        "{full:?}"
+    );
+    let large = wal.append(&[entry(2, 1, vec![2; 5001])], None);
+    assert!(matches!(large, Err(Error::RecordTooLarge { bytes: 5001, .. })), "{large:?}");
+    assert_eq!(wal.last(), mark(1, 1));
+    wal.sync().unwrap();
+    assert_eq!(wal.buffered_bytes(), 0);
+    // One record alone may be larger than the bound, and larger than a segment.
+    wal.append(&[entry(2, 1, vec![2; 5000])], None).unwrap();
+    let vote = HardState { term: Term(1), vote: MemberId(9), commit: LogIndex(1) };
+    let many: Vec<_> =
+        (3..40u8).map(|n| entry(u64::from(n), 1, vec![3; 11 * usize::from(n)])).collect();
+    assert!(matches!(wal.append(&many, None), Err(Error::BufferFull { .. })));
+    let durable = wal.append_and_sync(&many, Some(vote)).unwrap();
+    assert_eq!((durable.last, durable.hard_state), (mark(39, 1), vote));
+    drop(wal);
+    disk.crash(CrashMode::Lose);
+    let (_, found) = open(&disk, &config).unwrap();
+    assert_eq!(found.entries.len(), 39);
+    assert_eq!(found.entries[2..], many);
+    assert_eq!(found.hard_state, vote);
+}
+
+#[test]
+fn an_installed_snapshot_frees_all_that_was_before() {
+    let mut world = World::new(1, small(1000));
+    world.append(40, 0, 50, true).unwrap();
+    world.sync().unwrap();
+    world.append(5, 0, 50, true).unwrap();
+    world.sync().unwrap();
+    assert!(world.wal().segments() > 1);
+    world.snapshot(0, Some(10)).unwrap();
+    world.append(1, 0, 950, true).unwrap();
+    world.sync().unwrap();
+    assert_eq!(world.wal().segments(), 1, "no older segment is needed");
+    world.crash(CrashMode::Lose);
+    world.reopen().unwrap();
+    assert_eq!(world.twin.durable.start.index, LogIndex(55));
+    assert_eq!(world.twin.durable.entries.len(), 1);
+}
+
+#[test]
+fn settings_are_checked() {
+    let disk = SimDisk::new(1);
+    for config in [
+        Config { segment_bytes: 0, ..small(4096) },
+        Config { segment_bytes: u32::MAX, ..small(4096) },
+        Config { buffer_bytes_max: 0, ..small(4096) },
+        Config { record_bytes_max: u32::MAX, ..small(4096) },
+    ] {
+        assert!(matches!(create(&disk, &config), Err(Error::Config { .. })));
+    }
+}
+
+#[test]
+fn a_log_in_the_place_of_an_old_one_starts_clean() {
+    let mut world = World::new(1, small(700));
+    for _ in 0..10 {
+        world.append(3, 0, 90, true).unwrap();
+        world.sync().unwrap();
+        world.compact(4).unwrap();
+        world.sync().unwrap();
+    }
+    world.kill();
+    let dir = std::path::Path::new(crate::world::DIR);
+    let names = drystone_wal::Disk::list(&world.disk, dir).unwrap();
+    assert!(names.iter().any(|name| name.ends_with(".free")));
+    for name in names.iter().filter(|name| name.ends_with(".wal")) {
+        drystone_wal::Disk::remove(&world.disk, &dir.join(name)).unwrap();
+    }
+    drop(create(&world.disk, &world.config).unwrap());
+    let (wal, found) = open(&world.disk, &world.config).unwrap();
+    assert_eq!((found.entries.len(), found.hard_state), (0, HardState::default()));
+    assert_eq!(wal.segments_spare(), 0, "old files are not trusted");
+}
