@@ -1,0 +1,10 @@
+//! Whole transports over loopback.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod etcd;
+mod faces;
+mod harness;
+mod refusals;
+mod snapshots;
+mod streams;
