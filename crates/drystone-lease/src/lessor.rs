@@ -155,7 +155,7 @@ impl Lessor {
         };
         out.put(Table::Lease, record::key(id), lease.record(id).encode());
         if let Some(primary) = &mut self.primary {
-            primary.start(&self.config, id, &mut lease, now, Duration::ZERO);
+            primary.start(&self.config, id, &mut lease, now);
         }
         self.leases.insert(id, lease);
         Ok(Granted { id, ttl_seconds })

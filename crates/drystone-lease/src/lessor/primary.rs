@@ -64,21 +64,18 @@ impl Timing {
 }
 
 impl Primary {
-    /// Starts the lease's time: what is its due, and `extend`.
-    pub(super) fn start(
-        &mut self,
-        config: &Config,
-        id: LeaseId,
-        lease: &mut Lease,
-        now: Duration,
-        extend: Duration,
-    ) {
-        let now = nanos(now);
-        let expires_at =
-            now.saturating_add(seconds(lease.base_seconds())).saturating_add(nanos(extend));
-        lease.timing = Timing { expires_at, ..Timing::default() };
-        self.queue_expiry(id, &mut lease.timing, expires_at);
-        self.schedule_checkpoint(config, id, &mut lease.timing, now);
+    /// Starts the time of a new lease.
+    pub(super) fn start(&mut self, config: &Config, id: LeaseId, lease: &mut Lease, now: Duration) {
+        let interval = config.checkpoint_interval.map(nanos);
+        lease.timing = lease.start(nanos(now), 0, interval);
+        let Timing { expiry_queued_at, checkpoint_queued_at, .. } = lease.timing;
+        for (queue, at) in
+            [(&mut self.expiries, expiry_queued_at), (&mut self.checkpoints, checkpoint_queued_at)]
+        {
+            if at != NEVER {
+                queue.insert((at, id));
+            }
+        }
     }
 
     pub(super) fn forget(&mut self, id: LeaseId, timing: &Timing) {
@@ -102,7 +99,7 @@ impl Primary {
         }
     }
 
-    /// A lease that has more than one interval left is looked at again after the interval.
+    /// Sets when the lease's remaining time is looked at next.
     fn schedule_checkpoint(
         &mut self,
         config: &Config,
@@ -110,12 +107,27 @@ impl Primary {
         timing: &mut Timing,
         now: Nanos,
     ) {
-        let Some(interval) = config.checkpoint_interval.map(nanos) else { return };
-        let long = timing.expires_at.saturating_sub(now) > interval;
-        timing.checkpoint_at = if long { now.saturating_add(interval.max(1)) } else { NEVER };
+        let interval = config.checkpoint_interval.map(nanos);
+        timing.checkpoint_at = checkpoint_at(timing.expires_at, now, interval);
         // A place that comes too early moves up when it is found.
         if timing.checkpoint_at < timing.checkpoint_queued_at {
             self.queue_checkpoint(id, timing, timing.checkpoint_at);
+        }
+    }
+}
+
+impl Lease {
+    /// The timing of a lease that has all of its due left, and `extend`.
+    fn start(&self, now: Nanos, extend: Nanos, checkpoint_interval: Option<Nanos>) -> Timing {
+        let due = seconds(self.base_seconds()).saturating_add(extend);
+        let expires_at = now.saturating_add(due);
+        let checkpoint_at = checkpoint_at(expires_at, now, checkpoint_interval);
+        Timing {
+            expires_at,
+            expiry_queued_at: expires_at,
+            checkpoint_at,
+            checkpoint_queued_at: checkpoint_at,
+            ..Timing::default()
         }
     }
 }
@@ -126,31 +138,47 @@ impl Lessor {
     /// with the primary before. With many leases, those that would run out in one second are
     /// spread over later ones. Costs time in proportion to the leases.
     pub fn promote(&mut self, now: Duration, extend: Duration) {
-        let mut primary = Primary::default();
+        let (now, extend) = (nanos(now), nanos(extend));
+        let interval = self.config.checkpoint_interval.map(nanos);
+        let mut expiries = Vec::with_capacity(self.leases.len());
+        let mut checkpoints = Vec::new();
         for (&id, lease) in &mut self.leases {
-            primary.start(&self.config, id, lease, now, extend);
+            lease.timing = lease.start(now, extend, interval);
+            let Timing { expiry_queued_at, checkpoint_queued_at, .. } = lease.timing;
+            expiries.push((expiry_queued_at, id));
+            checkpoints.push((checkpoint_queued_at, id));
         }
+        // Sets are built from sorted lists at once: this can be a million leases.
+        expiries.sort_unstable();
         if self.leases.len() > self.config.spread_leases_min {
-            self.spread(&mut primary);
+            self.spread(&mut expiries);
         }
-        self.primary = Some(primary);
+        let queued =
+            |list: Vec<(Nanos, LeaseId)>| list.into_iter().filter(|(at, _)| *at != NEVER).collect();
+        self.primary =
+            Some(Primary { expiries: queued(expiries), checkpoints: queued(checkpoints) });
     }
 
-    /// Moves deadlines back, keeping their order, until no second holds too many.
-    fn spread(&mut self, primary: &mut Primary) {
+    /// Moves deadlines, which come ascending, back until no second holds too many. Their order
+    /// stays.
+    fn spread(&mut self, expiries: &mut [(Nanos, LeaseId)]) {
         let limit = self.config.spread_expiries_per_second_max.max(1);
-        let (mut window, mut held) = (0, 0);
-        for (at, id) in std::mem::take(&mut primary.expiries) {
-            if at >= window + SECOND {
-                (window, held) = (at, 0);
+        let (mut window, mut held) = (0_u64, 0);
+        for (at, id) in expiries {
+            let window_end = window.saturating_add(SECOND);
+            if *at >= window_end {
+                (window, held) = (*at, 0);
             } else if held == limit {
-                (window, held) = (window + SECOND, 0);
+                (window, held) = (window_end, 0);
             }
             held += 1;
-            let at = at.max(window);
-            if let Some(lease) = self.leases.get_mut(&id) {
-                lease.timing.expires_at = at;
-                primary.queue_expiry(id, &mut lease.timing, at);
+            if *at >= window {
+                continue;
+            }
+            *at = window;
+            if let Some(lease) = self.leases.get_mut(id) {
+                lease.timing.expires_at = window;
+                lease.timing.expiry_queued_at = window;
             }
         }
     }
@@ -302,6 +330,16 @@ impl Lessor {
             });
         }
         ids
+    }
+}
+
+/// A lease that has more than one interval left is looked at after the interval.
+fn checkpoint_at(expires_at: Nanos, now: Nanos, interval: Option<Nanos>) -> Nanos {
+    match interval {
+        Some(interval) if expires_at.saturating_sub(now) > interval => {
+            now.saturating_add(interval.max(1))
+        }
+        _ => NEVER,
     }
 }
 

@@ -178,6 +178,7 @@ fn a_watcher_of_the_future_hears_nothing_before_its_start() {
     assert_eq!(counts(&fixture.drain(stream)), [0]);
     fixture.put("k", "4");
     assert_eq!(counts(&fixture.drain(stream)), [1]);
+    assert!(!fixture.hub.has_output(stream), "the early requests were forgotten");
     fixture.hub.request_progress(stream);
     let progress = &fixture.drain(stream)[0];
     assert_eq!((progress.watch_id, progress.header_revision), (WatchId::NONE, 4));
@@ -221,6 +222,24 @@ fn ticks_tell_idle_watchers_alone() {
     fixture.hub.tick(first * 2);
     let told: Vec<_> = fixture.drain(stream).iter().map(|answer| answer.watch_id).collect();
     assert_eq!(told, [idle, busy]);
+}
+
+#[test]
+fn later_events_do_not_overtake_a_progress_response() {
+    let (mut fixture, stream) = fixture();
+    fixture.hub.create(stream, Create { progress_notify: true, ..all() });
+    fixture.drain(stream);
+    fixture.put("k", "2");
+    fixture.put("k", "3");
+    fixture.hub.tick(Duration::from_secs(700));
+    fixture.hub.tick(Duration::from_secs(1400));
+    fixture.put("k", "4");
+    fixture.hub.request_progress(stream);
+    fixture.put("k", "5");
+    let responses = fixture.drain(stream);
+    assert_eq!(counts(&responses), [2, 0, 1, 0, 1]);
+    let headers: Vec<_> = responses.iter().map(|answer| answer.header_revision).collect();
+    assert_eq!(headers, [3, 3, 4, 4, 5]);
 }
 
 #[test]
