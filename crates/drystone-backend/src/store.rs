@@ -28,7 +28,8 @@ pub trait Read: Send + Sync + Debug {
     /// The value of `key`, or `None`.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, BackendError>;
 
-    /// The values of `keys`, in their order. One call so that an engine can batch the look-ups.
+    /// The values of `keys`, in their order. One call so that an engine can batch the look-ups;
+    /// engines that do so also read all of them from one state.
     fn get_many(&self, table: Table, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, BackendError> {
         keys.iter().map(|key| self.get(table, key)).collect()
     }
