@@ -12,6 +12,7 @@ use http::HeaderMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::runtime;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,25 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) told_removed: AtomicBool,
+    pub(crate) refusal_pace: LogPace,
     pub(crate) snapshot_sends: Arc<Semaphore>,
+}
+
+/// Lets a log line through once in a while: a stranger dials ten times a second.
+#[derive(Debug, Default)]
+pub(crate) struct LogPace(Mutex<Option<Instant>>);
+
+impl LogPace {
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    pub(crate) fn is_due(&self) -> bool {
+        let mut last = self.0.lock();
+        let is_due = last.is_none_or(|last| last.elapsed() >= Self::PAUSE);
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
+    }
 }
 
 impl Shared {

@@ -1,6 +1,6 @@
 //! The handle that a member holds: all its peers.
 
-use crate::peer::{Peer, Shared};
+use crate::peer::{LogPace, Peer, Shared};
 use crate::{Config, ConfigError, Dial, Handler, PeerStatus, PeerUrl, headers, server};
 use drystone_raft::Message;
 use drystone_types::MemberId;
@@ -97,6 +97,7 @@ impl Transport {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             told_removed: AtomicBool::new(false),
+            refusal_pace: LogPace::default(),
         };
         let inner = Inner {
             snapshot_receives: Semaphore::new(shared.config.snapshot_receives_max),

@@ -74,19 +74,23 @@ fn refuse_stranger(shared: &Shared, headers: &HeaderMap) -> Option<Answer> {
     let may_talk =
         matches!(versions, (Some(server), Some(oldest)) if own.may_talk_to(server, oldest));
     if !may_talk {
-        tracing::warn!(
-            remote_version = text(headers, &SERVER_VERSION),
-            remote_oldest = text(headers, &MIN_CLUSTER_VERSION),
-            "request sent was ignored by remote peer due to server version incompatibility"
-        );
+        if shared.refusal_pace.is_due() {
+            tracing::warn!(
+                remote_version = text(headers, &SERVER_VERSION),
+                remote_oldest = text(headers, &MIN_CLUSTER_VERSION),
+                "request sent was ignored by remote peer due to server version incompatibility"
+            );
+        }
         return Some(reply::text(StatusCode::PRECONDITION_FAILED, "incompatible version"));
     }
     if text(headers, &crate::headers::CLUSTER_ID) != shared.config.cluster.to_string() {
-        tracing::warn!(
-            remote_cluster = text(headers, &crate::headers::CLUSTER_ID),
-            local_cluster = %shared.config.cluster,
-            "request cluster ID mismatch"
-        );
+        if shared.refusal_pace.is_due() {
+            tracing::warn!(
+                remote_cluster = text(headers, &crate::headers::CLUSTER_ID),
+                local_cluster = %shared.config.cluster,
+                "request cluster ID mismatch"
+            );
+        }
         return Some(reply::text(StatusCode::PRECONDITION_FAILED, "cluster ID mismatch"));
     }
     None

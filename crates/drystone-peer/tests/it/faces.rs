@@ -8,6 +8,7 @@ use drystone_peer::{
 use drystone_types::{ClusterId, MemberId};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn fetch() -> Fetch {
     Fetch::new(Arc::new(TcpDialer), Duration::from_secs(5))
@@ -42,6 +43,21 @@ async fn members_and_versions() {
     assert!(matches!(nobody, Err(CallError::Dial { .. })), "{nobody:?}");
     let tls = fetch().version(&"https://127.0.0.1:1".parse().unwrap()).await;
     assert!(matches!(tls, Err(CallError::Dial { .. })), "{tls:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_accepted_is_served() {
+    let a = Node::start(A).await;
+    let (mut near, far) = tokio::io::duplex(1 << 16);
+    let transport = a.transport.clone();
+    let serving = tokio::spawn(async move { transport.serve_connection(far).await });
+    near.write_all(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut answer = [0; 15];
+    near.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    // The connection is kept alive, and ends with the transport.
+    a.stop().await;
+    serving.await.unwrap();
 }
 
 #[tokio::test]

@@ -19,10 +19,15 @@ async fn messages_arrive_in_order_on_each_stream() {
             _ => append(A, B, n, &n.to_be_bytes()),
         })
         .collect();
-    for batch in sent.chunks(100) {
-        a.transport.send(batch.to_vec());
-    }
+    // The member's thread is none of tokio's.
+    let (transport, batches) = (a.transport.clone(), sent.clone());
+    let member = std::thread::spawn(move || {
+        for batch in batches.chunks(100) {
+            transport.send(batch.to_vec());
+        }
+    });
     eventually("all messages", || b.messages().len() == sent.len()).await;
+    member.join().unwrap();
     let of = |messages: &[Message], kind| -> Vec<Message> {
         messages.iter().filter(|m| m.kind == kind).cloned().collect()
     };
