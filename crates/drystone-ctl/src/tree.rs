@@ -1,0 +1,197 @@
+//! etcdctl's commands and their flags.
+
+use crate::cli::{Action, Command, Flag, Kind};
+
+/// The root of all commands; its shared flags are the global ones.
+pub(crate) static ROOT: Command = Command {
+    name: "etcdctl",
+    arguments: "",
+    about: "A command line for etcd v3 servers.",
+    flags: &[],
+    shared: GLOBAL,
+    children: COMMANDS,
+    action: None,
+};
+
+/// Flags that every command takes. Each has a form in the environment: `ETCDCTL_` and the
+/// name in capitals.
+pub(crate) const GLOBAL: &[Flag] = &[
+    Flag {
+        name: "endpoints",
+        short: None,
+        kind: Kind::List,
+        default: "127.0.0.1:2379",
+        about: "servers to talk to",
+    },
+    Flag::text("write-out", "simple", "output format: simple, json, fields, table, protobuf")
+        .short('w'),
+    Flag::bool("hex", "print bytes and ids in hexadecimal"),
+    Flag::duration("command-timeout", "5s", "time for a command, without connecting"),
+    Flag::duration("dial-timeout", "2s", "time to connect to a server"),
+    Flag::duration("keepalive-time", "2s", "silence after which a connection is probed"),
+    Flag::duration("keepalive-timeout", "6s", "time for the answer to a probe"),
+    Flag::int("max-request-bytes", "largest request in bytes, 0 for 2 MiB"),
+    Flag::int("max-recv-bytes", "largest response in bytes, 0 for 2 GiB"),
+    Flag::bool("debug", "print the global flags"),
+    Flag { default: "true", ..Flag::bool("insecure-transport", "do not use TLS") },
+    Flag::bool("insecure-skip-tls-verify", "do not verify the server's certificate"),
+    Flag {
+        default: "true",
+        ..Flag::bool("insecure-discovery", "accept discovered servers without TLS")
+    },
+    Flag::text("cacert", "", "certificate authorities of the servers"),
+    Flag::text("cert", "", "certificate of this client"),
+    Flag::text("key", "", "key of this client's certificate"),
+    Flag::text("discovery-srv", "", "domain to find servers in").short('d'),
+    Flag::text("discovery-srv-name", "", "suffix of the name to find servers under"),
+    Flag::text("user", "", "user name, and password after a colon"),
+    Flag::text("password", "", "password of --user"),
+    Flag::text("auth-jwt-token", "", "token to authenticate with"),
+];
+
+const PREFIX: Flag = Flag::bool("prefix", "all keys that begin with the key");
+const FROM_KEY: Flag = Flag::bool("from-key", "all keys from the key on");
+const PREV_KV: Flag = Flag::bool("prev-kv", "also print what was there before");
+
+/// Flags of `put`, also in transactions.
+pub(crate) const PUT: &[Flag] = &[
+    Flag::text("lease", "0", "lease id in hexadecimal to attach the key to"),
+    PREV_KV,
+    Flag::bool("ignore-value", "keep the value"),
+    Flag::bool("ignore-lease", "keep the lease"),
+];
+
+/// Flags of `get`, also in transactions.
+pub(crate) const GET: &[Flag] = &[
+    Flag::text("consistency", "l", "linearizable (l) or serializable (s)"),
+    Flag::text("order", "", "order of the results: ASCEND, DESCEND"),
+    Flag::text("sort-by", "", "sort by CREATE, KEY, MODIFY, VALUE or VERSION"),
+    Flag::int("limit", "most keys to print"),
+    PREFIX,
+    FROM_KEY,
+    Flag::int("rev", "revision to read at"),
+    Flag::bool("keys-only", "leave the values out"),
+    Flag::bool("count-only", "only count"),
+    Flag::bool("print-value-only", "leave the keys out"),
+    Flag::int("min-create-rev", "smallest create revision"),
+    Flag::int("max-create-rev", "largest create revision"),
+    Flag::int("min-mod-rev", "smallest modification revision"),
+    Flag::int("max-mod-rev", "largest modification revision"),
+];
+
+/// Flags of `del`, also in transactions.
+pub(crate) const DEL: &[Flag] = &[
+    PREFIX,
+    FROM_KEY,
+    PREV_KV,
+    Flag::bool("range", "delete a range of keys without the pause for thought"),
+];
+
+/// Flags of `watch`, also in lines of `watch -i`.
+pub(crate) const WATCH: &[Flag] = &[
+    Flag::bool("interactive", "read commands from standard input").short('i'),
+    PREFIX,
+    Flag::int("rev", "revision to start at"),
+    PREV_KV,
+    Flag::bool("progress-notify", "ask for regular progress notes"),
+];
+
+const fn leaf(
+    name: &'static str,
+    arguments: &'static str,
+    about: &'static str,
+    flags: &'static [Flag],
+    action: Action,
+) -> Command {
+    Command { name, arguments, about, flags, shared: &[], children: &[], action: Some(action) }
+}
+
+const fn group(
+    name: &'static str,
+    about: &'static str,
+    shared: &'static [Flag],
+    children: &'static [Command],
+) -> Command {
+    Command { name, arguments: "", about, flags: &[], shared, children, action: None }
+}
+
+const COMMANDS: &[Command] = &[
+    leaf("put", "<key> [value]", "Write a key", PUT, Action::Put),
+    leaf("get", "<key> [range_end]", "Read a key or a range of keys", GET, Action::Get),
+    leaf("del", "<key> [range_end]", "Delete a key or a range of keys", DEL, Action::Del),
+    leaf(
+        "txn",
+        "",
+        "Do operations at one revision, depending on comparisons",
+        &[Flag::bool("interactive", "prompt for the parts").short('i')],
+        Action::Txn,
+    ),
+    leaf(
+        "watch",
+        "[key] [range_end] [-- command ...]",
+        "Print changes of keys as they happen",
+        WATCH,
+        Action::Watch,
+    ),
+    leaf(
+        "compaction",
+        "<revision>",
+        "Drop the history before a revision",
+        &[Flag::bool("physical", "wait until the space is free")],
+        Action::Compaction,
+    ),
+    group("lease", "Leases", &[], LEASE),
+    group(
+        "member",
+        "Members of the cluster",
+        &[],
+        &[leaf(
+            "list",
+            "",
+            "List the members",
+            &[Flag::text("consistency", "l", "linearizable (l) or serializable (s)")],
+            Action::MemberList,
+        )],
+    ),
+    group(
+        "endpoint",
+        "Single servers",
+        &[Flag::bool("cluster", "use all members of the cluster")],
+        ENDPOINT,
+    ),
+    leaf("version", "", "Print the version", &[], Action::Version),
+    leaf("options", "", "List the flags that every command takes", &[], Action::Options),
+    leaf("help", "[command]", "Help about a command", &[], Action::Help),
+];
+
+const LEASE: &[Command] = &[
+    leaf("grant", "<ttl>", "Make a lease", &[], Action::LeaseGrant),
+    leaf("revoke", "<leaseID>", "End a lease and delete its keys", &[], Action::LeaseRevoke),
+    leaf(
+        "timetolive",
+        "<leaseID>",
+        "Print what is left of a lease",
+        &[Flag::bool("keys", "also print its keys")],
+        Action::LeaseTimeToLive,
+    ),
+    leaf("list", "", "List all leases", &[], Action::LeaseList),
+    leaf(
+        "keep-alive",
+        "<leaseID>",
+        "Renew a lease until it ends",
+        &[Flag::bool("once", "renew it once only")],
+        Action::LeaseKeepAlive,
+    ),
+];
+
+const ENDPOINT: &[Command] = &[
+    leaf("health", "", "Check that servers commit proposals", &[], Action::EndpointHealth),
+    leaf("status", "", "Print the state of servers", &[], Action::EndpointStatus),
+    leaf(
+        "hashkv",
+        "",
+        "Print the hash of servers' keys and values",
+        &[Flag::int("rev", "revision to hash up to, 0 for the latest")],
+        Action::EndpointHashKv,
+    ),
+];
