@@ -34,6 +34,9 @@ pub(crate) struct Log {
     snapshot: Option<SnapshotMeta>,
     /// Peers for which the core asked in vain. The core only has a shared reference then.
     wanted: RefCell<BTreeSet<u64>>,
+    /// Entries handed to the core.
+    #[cfg(test)]
+    loaded: std::cell::Cell<usize>,
 }
 
 impl Log {
@@ -54,6 +57,8 @@ impl Log {
             initial,
             snapshot: None,
             wanted: RefCell::default(),
+            #[cfg(test)]
+            loaded: <_>::default(),
         };
         log.append(entries);
         log
@@ -173,8 +178,19 @@ impl Log {
         std::mem::take(self.wanted.get_mut()).into_iter().collect()
     }
 
+    #[cfg(test)]
+    pub(crate) fn loaded(&self) -> usize {
+        self.loaded.get()
+    }
+
     pub(crate) fn has_wanted(&self) -> bool {
         !self.wanted.borrow().is_empty()
+    }
+
+    fn hand_out(&self, entries: Vec<Entry>) -> Vec<pb::Entry> {
+        #[cfg(test)]
+        self.loaded.set(self.loaded.get() + entries.len());
+        entries.into_iter().map(entry_in).collect()
     }
 
     pub(crate) fn term_of(&self, index: u64) -> Option<u64> {
@@ -210,9 +226,8 @@ impl raft::Storage for Log {
         }
         let Some(bytes_max) = max_size.into() else {
             let changes = self.conf_changes.range(low..high);
-            return Ok(changes
-                .map(|index| entry_in(self.entries[self.position(*index)].clone()))
-                .collect());
+            let changes = changes.map(|index| self.entries[self.position(*index)].clone());
+            return Ok(self.hand_out(changes.collect()));
         };
         let mut bytes = 0_u64;
         let mut out = Vec::new();
@@ -221,9 +236,9 @@ impl raft::Storage for Log {
             if bytes > bytes_max && !out.is_empty() {
                 break;
             }
-            out.push(entry_in(entry.clone()));
+            out.push(entry.clone());
         }
-        Ok(out)
+        Ok(self.hand_out(out))
     }
 
     fn term(&self, index: u64) -> raft::Result<u64> {

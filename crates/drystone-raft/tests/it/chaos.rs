@@ -141,9 +141,8 @@ fn rest(net: &mut Net) {
     });
     let reads = net.checks.reads_confirmed;
     for _ in 0..20 {
-        let leader = net.leader().unwrap();
         let confirmed = net.checks.reads_confirmed > reads;
-        if confirmed || net.read(leader) {
+        if confirmed || net.leader().is_some_and(|leader| net.read(leader)) {
             break;
         }
         net.run(200);

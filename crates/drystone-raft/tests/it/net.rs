@@ -261,7 +261,7 @@ impl Net {
         self.deliver();
         let ids: Vec<_> = self.nodes.keys().copied().collect();
         for id in &ids {
-            if (self.now + id) % STEPS_PER_TICK == 0
+            if (self.now + id).is_multiple_of(STEPS_PER_TICK)
                 && let Some(replica) = self.replica(*id)
             {
                 replica.tick();
