@@ -352,8 +352,21 @@ pub enum SnapshotError {
     Membership(#[from] MembershipError),
 }
 
-/// A committed configuration change that cannot be carried out. Every replica gets the same
-/// answer; the configuration stays as it was.
+/// Why a committed configuration change was not carried out. The configuration stays as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the configuration change cannot be applied: {0}")]
-pub struct ApplyConfChangeError(pub(crate) String);
+#[non_exhaustive]
+pub enum ApplyConfChangeError {
+    /// It would leave no voter, or too many members. Every replica gets the same answer.
+    #[error("the configuration change is impossible: {0}")]
+    Impossible(String),
+    /// A snapshot of a later entry has come in meanwhile, and with it a later configuration.
+    /// The store is about to be replaced: entries up to the snapshot's need not be applied,
+    /// and the configuration of this entry is not known here any more.
+    #[error("entry {index} is covered by the snapshot or change at entry {by}")]
+    Superseded {
+        /// The change's entry.
+        index: LogIndex,
+        /// The entry that the configuration stands at.
+        by: LogIndex,
+    },
+}

@@ -317,13 +317,20 @@ impl Replica {
     /// A leader that is no voter afterwards steps down.
     ///
     /// # Errors
-    /// The change is impossible (it leaves no voter). The configuration stays as it was.
+    /// The change is impossible (it leaves no voter), or a snapshot has overtaken it. The
+    /// configuration stays as it was.
     pub fn apply_conf_change(
         &mut self,
         index: LogIndex,
         change: &ConfChange,
     ) -> Result<ConfState, ApplyConfChangeError> {
-        self.conf_applied = self.conf_applied.max(index.0);
+        // The core takes over a snapshot's configuration when the message comes in.
+        let incoming = self.raw.raft.snap().map_or(0, |snapshot| snapshot.get_metadata().index);
+        let by = LogIndex(self.conf_applied.max(incoming));
+        if index <= by {
+            return Err(ApplyConfChangeError::Superseded { index, by });
+        }
+        self.conf_applied = index.0;
         let outcome = self.change_conf(change);
         // The core would look up its own progress in the next commit, and find none.
         if self.leads() && !self.is_voter(self.id().0) {
@@ -346,13 +353,14 @@ impl Replica {
         }
         let removes = change.kind == ConfChangeKind::RemoveNode;
         if !removes && self.raw.raft.prs().iter().len() >= MEMBERS_MAX {
-            return Err(ApplyConfChangeError(format!("there are {MEMBERS_MAX} members")));
+            let reason = format!("there are {MEMBERS_MAX} members");
+            return Err(ApplyConfChangeError::Impossible(reason));
         }
         let mut out = pb::ConfChange::default();
         out.set_change_type(kind);
         out.node_id = change.member.0;
         let applied = self.raw.apply_conf_change(&out);
-        applied.map(drop).map_err(|error| ApplyConfChangeError(error.to_string()))
+        applied.map(drop).map_err(|error| ApplyConfChangeError::Impossible(error.to_string()))
     }
 
     /// Forgets entries up to `to`, as far as they were applied. Peers that still need them get

@@ -37,7 +37,8 @@ pub struct SoftState {
 ///    before earlier ones are done.
 /// 3. When all that is durable: [`Replica::log_persisted`] with `number`, and then
 ///    `messages_after_persist` go out. Every number may be reported, or only the newest.
-/// 4. A `snapshot` is taken over by the store. Then `committed` entries are applied, in order.
+/// 4. A `snapshot` is taken over by the store; entries of earlier batches that still wait to be
+///    applied may be skipped then. Then `committed` entries are applied, in order.
 ///    They are durable here and in a majority, and follow on from those of the `Ready`
 ///    before. Neither waits for step 3 of this same batch. Progress is reported with
 ///    [`Replica::apply_conf_change`] and [`Replica::applied_to`].

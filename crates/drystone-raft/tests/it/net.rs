@@ -3,8 +3,8 @@
 use crate::checks::{Checks, Store};
 use bytes::Bytes;
 use drystone_raft::{
-    ConfChange, ConfChangeKind, Config, Message, MessageKind, Ready, Recovered, Replica, Role,
-    SnapshotMeta,
+    ApplyConfChangeError, ConfChange, ConfChangeKind, Config, Message, MessageKind, Ready,
+    Recovered, Replica, Role, SnapshotMeta,
 };
 use drystone_types::{Applied, Entry, EntryKind, HardState, LogIndex, MemberId, Term};
 use rand::rngs::SmallRng;
@@ -348,14 +348,21 @@ impl Net {
                 assert_eq!(node.store.conf, snapshot.conf_state);
             }
             let replica = node.replica.as_mut().unwrap();
-            for entry in entries {
+            'entries: for entry in entries {
                 if entry.kind == EntryKind::ConfChange {
                     let change = ConfChange::decode(&entry.data).unwrap();
                     let change = admit_change(&node.store, change);
+                    match replica.apply_conf_change(entry.index, &change) {
+                        Ok(conf) => node.store.conf = conf,
+                        Err(ApplyConfChangeError::Superseded { .. }) => {
+                            node.applying.clear();
+                            break 'entries;
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
                     if change.kind == ConfChangeKind::RemoveNode && !change.member.is_none() {
                         node.store.removed.push(change.member.0);
                     }
-                    node.store.conf = replica.apply_conf_change(entry.index, &change).unwrap();
                 }
                 node.store.apply(&entry);
                 checks.store(&node.store);

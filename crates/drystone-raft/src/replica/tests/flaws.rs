@@ -353,3 +353,31 @@ fn nobody_campaigns_while_a_snapshot_is_installed() {
     replica.tick();
     assert_eq!(replica.role(), Role::PreCandidate);
 }
+
+#[test]
+fn a_snapshot_overtakes_configuration_changes_that_wait_to_be_applied() {
+    let learner = ConfChange {
+        kind: crate::ConfChangeKind::AddLearnerNode,
+        member: MemberId(4),
+        ..ConfChange::default()
+    };
+    let mut replica = group(&[1, 2, 3], &[]);
+    replica.step(append(1, 0, 0, vec![change_entry(1, 1, &learner)], 1)).unwrap();
+    settle_messages(&mut replica);
+    // By entry 20 the learner has become a voter.
+    let later = conf(&[1, 2, 3, 4], &[]);
+    let snapshot = SnapshotMeta {
+        conf_state: later.clone(),
+        index: LogIndex(20),
+        term: Term(1),
+        data: Bytes::new(),
+    };
+    let message = from(TWO, MessageKind::Snapshot, 1);
+    replica.step(Message { snapshot: Some(snapshot), ..message }).unwrap();
+    let (index, by) = (LogIndex(1), LogIndex(20));
+    let superseded = Err(crate::ApplyConfChangeError::Superseded { index, by });
+    assert_eq!(replica.apply_conf_change(index, &learner), superseded);
+    settle_messages(&mut replica);
+    assert_eq!(replica.apply_conf_change(index, &learner), superseded);
+    assert_eq!(replica.conf_state(), later);
+}

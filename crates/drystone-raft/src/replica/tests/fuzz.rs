@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 
 #[derive(Clone, Debug)]
 enum Op {
-    Step(Box<Message>),
+    /// A message, and which of its fields are made to fit the replica.
+    Step(Box<Message>, u8),
     Tick(u8),
     Propose,
     Change(u64, u8),
@@ -27,7 +28,8 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        24 => any_message().prop_map(|message| Op::Step(Box::new(message))),
+        24 => (any_message(), 0..64_u8)
+            .prop_map(|(message, fit)| Op::Step(Box::new(message), fit)),
         3 => (1..20_u8).prop_map(Op::Tick),
         2 => Just(Op::Propose),
         1 => (0..6_u64, 0..4_u8).prop_map(|(id, kind)| Op::Change(id, kind)),
@@ -56,7 +58,10 @@ impl Member {
     fn do_it(&mut self, op: Op) {
         let replica = &mut self.replica;
         match op {
-            Op::Step(message) => drop(replica.step(*message)),
+            Op::Step(mut message, fit) => {
+                make_fit(replica, &mut message, fit);
+                let _ = replica.step(*message);
+            }
             Op::Tick(times) => (0..times).for_each(|_| replica.tick()),
             Op::Propose => drop(replica.propose("x".into())),
             Op::Change(id, kind) => {
@@ -117,6 +122,55 @@ impl Member {
         }
         self.applied = entry.index;
         self.replica.applied_to(entry.index);
+    }
+}
+
+/// Random messages are mostly refused; those that nearly fit go deeper.
+fn make_fit(replica: &Replica, message: &mut Message, fit: u8) {
+    let yes = |bit: u8| fit & (1 << bit) != 0;
+    message.to = ME;
+    if yes(0) && !message.kind.is_termless() {
+        let ahead = u64::from(matches!(message.kind, MessageKind::PreVoteResponse));
+        message.term = Term(replica.term().0 + ahead);
+    }
+    if yes(1)
+        && let Some(leader) = replica.leader()
+        && leader != ME
+    {
+        message.from = leader;
+    }
+    if yes(2) {
+        let last = replica.last_index();
+        message.index = message.index.min(last);
+        message.commit = message.commit.min(last);
+        let appends = message.kind == MessageKind::Append;
+        message.log_term = match replica.term_at(message.index) {
+            Some(term) if appends => term,
+            _ => message.log_term.min(message.term),
+        };
+    }
+    if yes(3) {
+        let mut floor = message.log_term.max(Term(1));
+        for (at, entry) in message.entries.iter_mut().enumerate() {
+            entry.index = LogIndex(message.index.0.wrapping_add(1 + at as u64));
+            floor = entry.term.min(message.term).max(floor);
+            entry.term = floor;
+            if entry.kind == EntryKind::ConfChangeV2 {
+                entry.kind = EntryKind::Normal;
+            }
+        }
+    }
+    if yes(4) {
+        match message.kind {
+            MessageKind::Append | MessageKind::Propose => {}
+            MessageKind::ReadIndex | MessageKind::ReadIndexResponse => {
+                message.entries = vec![Entry { data: "context".into(), ..Entry::default() }];
+            }
+            _ => message.entries.clear(),
+        }
+    }
+    if yes(5) && message.kind != MessageKind::Snapshot {
+        message.snapshot = None;
     }
 }
 

@@ -94,6 +94,23 @@ fn what_no_correct_peer_sends_is_an_error_and_changes_nothing() {
 }
 
 #[test]
+fn a_transfer_asked_for_at_a_follower_is_let_go() {
+    let mut replica = group(&[1, 2, 3], &[]);
+    replica.step(from(TWO, MessageKind::Heartbeat, 1)).unwrap();
+    settle(&mut replica);
+    // The core would try to pass it on, and break on the term it carries.
+    replica.step(from(THREE, MessageKind::TransferLeader, 1)).unwrap();
+    replica.step(from(THREE, MessageKind::TransferLeader, 2)).unwrap();
+    assert!(settle(&mut replica).messages.is_empty());
+    assert_eq!(replica.leader(), Some(TWO));
+
+    let mut replica = leader();
+    replica.step(from(TWO, MessageKind::TransferLeader, 1)).unwrap();
+    assert_eq!(replica.status().transferee, Some(TWO));
+    assert_eq!(settle(&mut replica).kinds(), [MessageKind::TimeoutNow]);
+}
+
+#[test]
 fn proposals_are_bounded() {
     let recovered = Recovered { conf_state: conf(&[1, 2, 3], &[]), ..Recovered::default() };
     let config = Config {
@@ -246,4 +263,10 @@ fn impossible_recoveries_are_named() {
         let error = Replica::new(Config::new(ME), recovered, rng).unwrap_err();
         assert!(format!("{error:?}").starts_with(expected), "{error:?} is not {expected}");
     }
+}
+
+#[test]
+fn a_replica_can_move_to_another_thread() {
+    fn moves<T: Send>(_: &T) {}
+    moves(&leader());
 }
