@@ -169,9 +169,10 @@ impl Message {
         if self.kind.is_local() {
             return Err(MessageError::LocalKind(self.kind));
         }
-        // A transfer of leadership names the new leader as its sender.
-        let transfer = self.kind == MessageKind::TransferLeader;
-        if self.from.is_none() || (self.from == local && !transfer) {
+        // A transfer of leadership names the new leader as its sender, and what a member asked
+        // of one that it took for the leader may be passed back to it.
+        let returns = self.kind == MessageKind::TransferLeader || self.kind.is_termless();
+        if self.from.is_none() || (self.from == local && !returns) {
             return Err(MessageError::Sender(self.from));
         }
         if self.to != local {

@@ -150,8 +150,12 @@ impl Replica {
         Ok(())
     }
 
-    /// A peer's read. On a leader it gets a name of its own; a follower passes it on.
+    /// A peer's read. On a leader it gets a name of its own; a follower passes it on. One of
+    /// this member's that comes back was given up when the leader changed.
     fn step_read(&mut self, mut message: Message) {
+        if message.from == self.id() {
+            return;
+        }
         if self.leads() {
             if self.reads.is_full(self.raw.raft.pending_read_count()) {
                 return;

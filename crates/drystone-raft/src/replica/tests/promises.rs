@@ -270,3 +270,15 @@ fn a_replica_can_move_to_another_thread() {
     fn moves<T: Send>(_: &T) {}
     moves(&leader());
 }
+
+#[test]
+fn what_comes_back_from_a_former_leader_is_taken() {
+    let mut replica = leader();
+    let mut propose = from(ME, MessageKind::Propose, 0);
+    propose.entries = vec![Entry { data: "x".into(), ..Entry::default() }];
+    replica.step(propose.clone()).unwrap();
+    assert_eq!(replica.last_index(), LogIndex(2));
+    settle(&mut replica);
+    replica.step(Message { kind: MessageKind::ReadIndex, ..propose }).unwrap();
+    assert!(settle(&mut replica).messages.is_empty());
+}
