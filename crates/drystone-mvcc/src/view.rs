@@ -255,7 +255,7 @@ impl<'a> View<'a> {
             || query.filters()
             || (sorts && !matches!(query.sort_target, SortTarget::Key | SortTarget::Value));
         let unknown = rows.iter().any(|row| row.numbers.is_none());
-        if !by_value && !(by_number && unknown) {
+        if !(by_value || (by_number && unknown)) {
             return Ok(());
         }
         let newest = at == self.revision;

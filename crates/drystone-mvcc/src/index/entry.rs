@@ -4,6 +4,9 @@ use crate::codec::Numbers;
 use drystone_types::Revision;
 use std::sync::Arc;
 
+#[cfg(test)]
+mod tests;
+
 /// How many older versions one piece of a [`History`] holds.
 const PIECE_VERSIONS: usize = 64;
 

@@ -4,5 +4,8 @@
 mod compaction;
 mod hashes;
 mod history;
+mod model;
 mod rig;
+mod threads;
+mod twin;
 mod vectors;
