@@ -387,3 +387,6 @@ impl Replay {
 fn marker(record: &Record) -> Marker {
     Marker { index: LogIndex(record.header.index), term: Term(record.header.term) }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

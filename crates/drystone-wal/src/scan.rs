@@ -118,3 +118,6 @@ impl Cursor {
         self.bytes.slice(from as usize..self.at as usize)
     }
 }
+
+#[cfg(test)]
+mod tests;

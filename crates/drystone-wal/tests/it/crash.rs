@@ -10,7 +10,7 @@ enum Step {
     Append { count: u64, back: u64, bytes: usize, vote: bool },
     Sync,
     Compact { quarters: usize },
-    Snapshot { quarters: usize, ahead: Option<u64> },
+    Snapshot { quarters: usize, ahead: Option<u64>, foreign: bool },
     Attest,
     Tend { budget: u64 },
     Crash(CrashMode),
@@ -46,8 +46,9 @@ fn calm_step() -> impl Strategy<Value = Step> {
             .prop_map(|(count, back, bytes, vote)| Step::Append { count, back, bytes, vote }),
         8 => Just(Step::Sync),
         3 => (0usize..=4).prop_map(|quarters| Step::Compact { quarters }),
-        1 => (0usize..=4, prop::option::of(0u64..3))
-            .prop_map(|(quarters, ahead)| Step::Snapshot { quarters, ahead }),
+        1 => (0usize..=4, prop::option::of(0u64..3), any::<bool>()).prop_map(
+            |(quarters, ahead, foreign)| Step::Snapshot { quarters, ahead, foreign }
+        ),
         2 => Just(Step::Attest),
         1 => (0u64..4000).prop_map(|budget| Step::Tend { budget }),
         3 => mode().prop_map(Step::Crash),
@@ -69,7 +70,7 @@ fn take(world: &mut World, step: &Step) -> Result<(), Error> {
         Step::Append { count, back, bytes, vote } => world.append(*count, *back, *bytes, *vote),
         Step::Sync => world.sync(),
         Step::Compact { quarters } => world.compact(*quarters),
-        Step::Snapshot { quarters, ahead } => world.snapshot(*quarters, *ahead),
+        Step::Snapshot { quarters, ahead, foreign } => world.snapshot(*quarters, *ahead, *foreign),
         Step::Attest => world.wal().attest(),
         Step::Tend { budget } => {
             // A failure of this is no failure of the log.

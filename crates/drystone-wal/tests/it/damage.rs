@@ -36,7 +36,7 @@ fn closed_log() -> (World, BTreeMap<u64, usize>) {
             world.compact(3).unwrap();
         }
         if round == 9 {
-            world.snapshot(1, None).unwrap();
+            world.snapshot(1, None, false).unwrap();
         }
         world.sync().unwrap();
         let position = world.wal().durable().position;
@@ -116,6 +116,30 @@ fn a_sealed_segment_that_was_cut_short_or_lost_is_refused() {
         disk.remove(path).unwrap();
         let error = open(&disk, &world.config).unwrap_err();
         assert!(matches!(error, Error::Corrupt { .. }), "{n} lost: {error:?}");
+    }
+}
+
+#[test]
+fn a_segment_from_another_history_is_refused() {
+    // Two logs with the same indexes, terms and lengths, but not the same data.
+    let build = |counter| {
+        let mut world = World::new(1, small(700));
+        world.counter = counter;
+        for _ in 0..9 {
+            world.append(2, 0, 100, false).unwrap();
+            world.sync().unwrap();
+        }
+        world.kill();
+        world
+    };
+    let (ours, theirs) = (build(100), build(500));
+    let files = segment_files(&ours.disk);
+    assert_eq!(files, segment_files(&theirs.disk));
+    for path in &files[..files.len() - 1] {
+        let disk = ours.disk.fork(1);
+        disk.set_contents(path, &theirs.disk.contents(path).unwrap());
+        let error = open(&disk, &ours.config).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. }), "{path:?}: {error:?}");
     }
 }
 

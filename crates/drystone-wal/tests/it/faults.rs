@@ -26,7 +26,7 @@ fn life(world: &mut World) -> Result<(), Error> {
             _ => {}
         }
         if round == 7 {
-            world.snapshot(0, Some(4))?;
+            world.snapshot(0, Some(4), false)?;
         }
     }
     world.sync()

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use drystone_types::{ClusterId, Entry, EntryKind, HardState, LogIndex, MemberId, Term};
 use drystone_wal::testing::{CrashMode, SimDisk};
-use drystone_wal::{Config, Error, Identity, Marker, Recovered, SnapshotMark, Wal};
+use drystone_wal::{Config, Disk as _, Error, Identity, Marker, Recovered, SnapshotMark, Wal};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -223,8 +223,14 @@ impl World {
         Ok(())
     }
 
-    /// Marks a snapshot of this log's own, or one from elsewhere that lies `ahead`.
-    pub(crate) fn snapshot(&mut self, quarters: usize, ahead: Option<u64>) -> Result<(), Error> {
+    /// Marks a snapshot of this log's own, or one from elsewhere that lies `ahead`, or with
+    /// `foreign` one from elsewhere that contradicts entries of this log.
+    pub(crate) fn snapshot(
+        &mut self,
+        quarters: usize,
+        ahead: Option<u64>,
+        foreign: bool,
+    ) -> Result<(), Error> {
         let now = self.twin.now();
         let at = match ahead {
             Some(ahead) => {
@@ -234,6 +240,10 @@ impl World {
                 mark(now.last().index.0 + ahead, self.term)
             }
             None => match (now.entries.len() * quarters / 4).checked_sub(1) {
+                Some(n) if foreign => {
+                    self.term += 1;
+                    mark(now.entries[n].index.0, self.term)
+                }
                 Some(n) => mark(now.entries[n].index.0, now.entries[n].term.0),
                 None => now.start,
             },
@@ -261,6 +271,10 @@ impl World {
         assert_eq!(recovered.last, self.twin.durable.last());
         assert_eq!(wal.last(), recovered.last);
         assert_eq!(wal.start(), recovered.start);
+        let names = self.disk.list(Path::new(DIR)).unwrap();
+        let count = |suffix| names.iter().filter(|name| name.ends_with(suffix)).count();
+        assert_eq!(count(".wal"), wal.segments(), "nothing is left over");
+        assert!(count(".free") <= self.config.recycle_segments_max);
         self.wal = Some(wal);
         Ok(())
     }
