@@ -6,6 +6,8 @@ use std::fmt;
 
 /// Largest payload of one record that the format allows, in bytes.
 pub const RECORD_BYTES_MAX: u32 = 512 << 20;
+/// Largest configuration that a snapshot mark may carry, in bytes.
+pub const CONF_BYTES_MAX: usize = 1 << 20;
 /// Smallest size that a segment can be laid out with, in bytes.
 pub const SEGMENT_BYTES_MIN: u32 = 512;
 /// Largest size that a segment can be laid out with, in bytes. Offsets inside a segment are

@@ -61,6 +61,7 @@ mod config;
 mod disk;
 mod error;
 mod format;
+mod outcome;
 mod pool;
 mod recover;
 mod scan;
@@ -69,8 +70,11 @@ mod state;
 pub mod testing;
 mod wal;
 
-pub use config::{Config, Identity, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+pub use config::{
+    CONF_BYTES_MAX, Config, Identity, RECORD_BYTES_MAX, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
+};
 pub use disk::{DirLock, Disk, DiskFile, FsDisk};
 pub use error::Error;
+pub use outcome::{Durable, Position, Recovered, SnapshotMark, TornTail};
 pub use state::Marker;
-pub use wal::{CONF_BYTES_MAX, Durable, Position, Recovered, SnapshotMark, TornTail, Wal};
+pub use wal::Wal;

@@ -1,14 +1,15 @@
 //! Reads a log directory: which segments belong to the log, what they say, where it ends.
 
+use crate::Error;
 use crate::config::Identity;
 use crate::disk::{Disk, DiskFile};
 use crate::format::{
     Kind, SEGMENT_HEADER, SegmentHeader, VERSION, get64, parse_free_name, parse_segment_name,
     segment_name,
 };
+use crate::outcome::{Recovered, TornTail};
 use crate::scan::{Behind, Cursor, Record};
 use crate::state::{Base, LogState, Marker};
-use crate::{Error, Recovered, TornTail};
 use bytes::Bytes;
 use drystone_types::{Entry, EntryKind, LogIndex, MemberId, Term};
 use std::collections::VecDeque;
@@ -388,5 +389,5 @@ fn marker(record: &Record) -> Marker {
     Marker { index: LogIndex(record.header.index), term: Term(record.header.term) }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod tests;

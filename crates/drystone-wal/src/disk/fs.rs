@@ -1,20 +1,24 @@
 //! Real files.
 
 use super::{DirLock, Disk, DiskFile};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// Name of the file that carries a directory's lock. It stays when the lock is gone.
 const LOCK_NAME: &str = "LOCK";
+/// A log holds what its users store: nobody else reads it.
+const FILE_MODE: u32 = 0o600;
+/// Likewise for directories that are made here.
+const DIR_MODE: u32 = 0o700;
 /// How much zero is written at once where the system cannot set aside room by itself.
 const ZERO_BYTES: usize = 1 << 16;
 
 /// The file system of this machine.
 ///
 /// Locks are the system's advisory locks on a file `LOCK` in the directory, so they end with
-/// the process, however it ends.
+/// the process, however it ends. Files and directories that it makes are their owner's alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FsDisk;
 
@@ -22,7 +26,7 @@ impl Disk for FsDisk {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         let missing: Vec<&Path> =
             dir.ancestors().take_while(|d| !d.as_os_str().is_empty() && !d.exists()).collect();
-        fs::create_dir_all(dir)?;
+        DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir)?;
         for created in missing.iter().rev() {
             match created.parent() {
                 Some(parent) if !parent.as_os_str().is_empty() => self.sync_dir(parent)?,
@@ -34,8 +38,9 @@ impl Disk for FsDisk {
 
     fn lock(&self, dir: &Path) -> io::Result<Box<dyn DirLock>> {
         let path = dir.join(LOCK_NAME);
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
+        let file = options.open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(FsLock { _file: file })),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
@@ -58,7 +63,9 @@ impl Disk for FsDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(FILE_MODE);
+        let file = options.open(path)?;
         Ok(Box::new(FsFile { file }))
     }
 
@@ -135,8 +142,9 @@ impl DiskFile for FsFile {
         #[cfg(target_os = "linux")]
         {
             use rustix::fs::{FallocateFlags, fallocate};
-            use rustix::io::Errno;
-            match fallocate(&self.file, FallocateFlags::empty(), len, bytes - len) {
+            use rustix::io::{Errno, retry_on_intr};
+            let lay = || fallocate(&self.file, FallocateFlags::empty(), len, bytes - len);
+            match retry_on_intr(lay) {
                 Ok(()) => return Ok(()),
                 // Not every file system can; writing zeros asks for the same blocks.
                 Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}

@@ -44,7 +44,8 @@ fn forged() -> impl Strategy<Value = Forged> {
     )
 }
 
-fn forge(header: &SegmentHeader, records: &[Forged]) -> Vec<u8> {
+/// The bytes of a segment, and the chain value at its end.
+fn forge(header: &SegmentHeader, records: &[Forged]) -> (Vec<u8>, u32) {
     let mut bytes = header.encode().to_vec();
     let (mut chain, mut generation) = (header.chain(), header.generation);
     for forged in records {
@@ -69,7 +70,7 @@ fn forge(header: &SegmentHeader, records: &[Forged]) -> Vec<u8> {
         bytes.extend_from_slice(&out);
         bytes.extend_from_slice(&stored);
     }
-    bytes
+    (bytes, chain)
 }
 
 proptest! {
@@ -105,7 +106,7 @@ proptest! {
         let disk = SimDisk::new(1);
         disk.create_dir_all(dir).unwrap();
         let path = dir.join(segment_name(header.segment, header.first_index));
-        disk.set_contents(&path, &forge(&header, &all));
+        disk.set_contents(&path, &forge(&header, &all).0);
 
         let config = Config { segment_bytes: 4096, ..Config::default() };
         let opened = Wal::open(Arc::new(disk.clone()), dir, config.clone(), identity, LogIndex(0));
@@ -120,6 +121,52 @@ proptest! {
             prop_assert_eq!(again.hard_state, found.hard_state);
         }
     }
+}
+
+#[test]
+fn a_base_that_contradicts_the_segment_before_is_refused() {
+    let identity = Identity { cluster: ClusterId(1), member: MemberId(1) };
+    let dir = Path::new("/log");
+    let open = |vote: u8| {
+        let plain = |kind, index, payload| Forged {
+            kind,
+            flag: 0,
+            index,
+            term: u64::from(index > 0),
+            synced: 0,
+            raise: 0,
+            payload,
+        };
+        let first = SegmentHeader {
+            version: VERSION,
+            identity,
+            segment: 1,
+            first_index: 1,
+            salt: 7,
+            generation: 1,
+            previous_end: 0,
+            previous_chain: 0,
+        };
+        let (bytes, chain) =
+            forge(&first, &[plain(5, 0, vec![0; 40]), plain(1, 1, b"entry".to_vec())]);
+        let second = SegmentHeader {
+            segment: 2,
+            first_index: 2,
+            previous_end: u32::try_from(bytes.len()).unwrap(),
+            previous_chain: chain,
+            ..first
+        };
+        let mut base = vec![0; 40];
+        base[8] = vote;
+        let disk = SimDisk::new(1);
+        disk.create_dir_all(dir).unwrap();
+        disk.set_contents(&dir.join(segment_name(1, 1)), &bytes);
+        disk.set_contents(&dir.join(segment_name(2, 2)), &forge(&second, &[plain(5, 1, base)]).0);
+        Wal::open(Arc::new(disk), dir, Config::default(), identity, LogIndex(0))
+    };
+    assert_eq!(open(0).unwrap().1.last.index, LogIndex(1));
+    let error = open(3).unwrap_err();
+    assert!(matches!(&error, Error::Corrupt { offset: 72, .. }), "{error:?}");
 }
 
 #[test]

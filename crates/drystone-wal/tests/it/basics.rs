@@ -193,6 +193,77 @@ fn a_snapshot_that_contradicts_the_log_frees_entries_beyond_it_too() {
 }
 
 #[test]
+fn an_empty_configuration_replaces_one_and_compaction_keeps_it() {
+    let disk = SimDisk::new(1);
+    let config = small(4096);
+    let mut wal = create(&disk, &config).unwrap();
+    let entries: Vec<_> = (1..=4).map(|index| entry(index, 1, "x")).collect();
+    wal.append(&entries, None).unwrap();
+    let own = |index, conf: &'static str| SnapshotMark { at: mark(index, 1), conf: conf.into() };
+    wal.mark_snapshot(&own(1, "three voters")).unwrap();
+    wal.compact(LogIndex(2)).unwrap();
+    wal.sync().unwrap();
+    drop(wal);
+    let (mut wal, found) = open(&disk, &config).unwrap();
+    assert_eq!((found.conf.as_ref(), found.start), (b"three voters".as_slice(), mark(2, 1)));
+    wal.mark_snapshot(&own(3, "")).unwrap();
+    wal.sync().unwrap();
+    drop(wal);
+    let (_, found) = open(&disk, &config).unwrap();
+    assert_eq!((found.conf.as_ref(), found.entries.len()), (b"".as_slice(), 1));
+}
+
+#[test]
+fn a_smaller_bound_on_waiting_files_holds_from_the_next_opening_on() {
+    let mut world = World::new(1, small(700));
+    while world.wal().segments_spare() < 2 {
+        world.append(1, 0, 600, true).unwrap();
+        world.sync().unwrap();
+        if world.wal().segments() > 3 {
+            world.compact(4).unwrap();
+            world.append(1, 0, 10, true).unwrap();
+            world.sync().unwrap();
+        }
+    }
+    world.kill();
+    world.config.recycle_segments_max = 1;
+    world.reopen().unwrap();
+    assert_eq!(world.wal().segments_spare(), 1);
+}
+
+#[test]
+fn a_segment_that_one_batch_made_long_is_recycled_at_its_usual_length() {
+    let mut world = World::new(1, small(1000));
+    world.append(1, 0, 5000, false).unwrap();
+    world.sync().unwrap();
+    for _ in 0..3 {
+        world.append(1, 0, 500, false).unwrap();
+        world.sync().unwrap();
+        world.compact(4).unwrap();
+        world.sync().unwrap();
+    }
+    let dir = std::path::Path::new(crate::world::DIR);
+    for name in drystone_wal::Disk::list(&world.disk, dir).unwrap() {
+        let len = world.disk.contents(&dir.join(&name)).unwrap().len();
+        assert!(len <= 1000 || name.ends_with(".free"), "{name} has {len} bytes");
+    }
+    assert!(world.wal().durable().position.segment > 2, "the long file was used again");
+}
+
+#[test]
+fn nobody_else_may_read_the_files() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("member/wal");
+    drop(Wal::create(Arc::new(FsDisk), &dir, small(4096), identity()).unwrap());
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    for file in std::fs::read_dir(&dir).unwrap() {
+        assert_eq!(mode(&file.unwrap().path()), 0o600);
+    }
+}
+
+#[test]
 fn settings_are_checked() {
     let disk = SimDisk::new(1);
     for config in [

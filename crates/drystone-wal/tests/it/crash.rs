@@ -122,7 +122,7 @@ fn recover_from(world: &mut World, error: &Error, mode: Option<CrashMode>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn after_a_crash_there_is_what_was_synced_and_a_prefix_of_the_rest(
