@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 /// Set for the process that is to be killed: the store's directory.
 const DIR: &str = "DRYSTONE_ROCKS_KILL_DIR";
 const ROUNDS: u64 = 5;
-const FLUSH_EVERY: u64 = 40;
+const FLUSH_EVERY: u64 = 130;
 
 fn config() -> Config {
     // Small buffers, so that the engine's own flushes come between those asked for.
@@ -31,7 +31,7 @@ fn batch(index: u64) -> Batch {
         noise ^= noise << 17;
         noise.to_le_bytes()[0]
     })
-    .take(usize::try_from(index * 37 % 3000).unwrap())
+    .take(usize::try_from(index * 37 % 9000).unwrap())
     .collect();
     batch.put(Table::Key, key(index).to_vec(), value);
     if index.is_multiple_of(3) {

@@ -74,6 +74,34 @@ fn a_close_without_a_flush_is_a_crash() {
 }
 
 #[test]
+fn a_flush_that_fails_in_the_background_stops_the_writer() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (dir, hidden) = (scratch.path().join("store"), scratch.path().join("hidden"));
+    let config = Config { write_buffer_bytes: 1 << 20, ..Config::default() };
+    let store = RocksBackend::open(&dir, config).unwrap();
+    store.write(&batch(1, 10)).unwrap();
+    store.flush().unwrap();
+    // The engine's next flush has nowhere to put its files.
+    std::fs::rename(&dir, &hidden).unwrap();
+    let failure = (2..2000).find_map(|index| store.write(&batch(index, 8 << 10)).err());
+    match failure {
+        Some(BackendError::Io { reason, .. }) => assert!(!reason.is_empty()),
+        other => panic!("writing sixteen times the buffers to a broken disk gave {other:?}"),
+    }
+    assert!(matches!(store.write(&batch(5000, 1)), Err(BackendError::Poisoned)));
+    assert!(matches!(store.flush(), Err(BackendError::Poisoned)));
+    assert_eq!(store.durable().index, LogIndex(1));
+    // Repairing the disk does not make the store trust it again.
+    std::fs::rename(&hidden, &dir).unwrap();
+    assert!(matches!(store.write(&batch(5000, 1)), Err(BackendError::Poisoned)));
+    drop(store);
+    let store = RocksBackend::open(&dir, config).unwrap();
+    assert_eq!(store.applied().index, LogIndex(1));
+    store.write(&batch(2, 10)).unwrap();
+    store.flush().unwrap();
+}
+
+#[test]
 fn metrics_follow_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let store = RocksBackend::open(dir.path(), Config::default()).unwrap();
