@@ -77,6 +77,29 @@ fn reads(c: &mut Criterion) {
             BatchSize::SmallInput,
         );
     });
+    group.bench_function("get 100 neighbours at once", |b| {
+        let view = store.view().expect("a view");
+        b.iter_batched_ref(
+            || {
+                let first = random() % (STORED - 100);
+                (first..first + 100).map(key).collect::<Vec<_>>()
+            },
+            |keys| black_box(view.get_many(Table::Key, keys).expect("reads")),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("get 100 one by one", |b| {
+        let view = store.view().expect("a view");
+        b.iter_batched_ref(
+            || (0..100).map(|_| key(random())).collect::<Vec<_>>(),
+            |keys| {
+                for key in keys {
+                    black_box(view.get(Table::Key, key).expect("a read"));
+                }
+            },
+            BatchSize::SmallInput,
+        );
+    });
     group.throughput(Throughput::Elements(1000));
     group.bench_function("scan 1000", |b| {
         b.iter(|| {

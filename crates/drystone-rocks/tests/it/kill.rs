@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 /// Set for the process that is to be killed: the store's directory.
 const DIR: &str = "DRYSTONE_ROCKS_KILL_DIR";
 const ROUNDS: u64 = 5;
-const FLUSH_EVERY: u64 = 130;
+const FLUSH_EVERY: u64 = 400;
 
 fn config() -> Config {
     // Small buffers, so that the engine's own flushes come between those asked for.
@@ -107,7 +107,7 @@ fn a_killed_process_leaves_a_prefix() {
         // Each line is one entry. The kill falls at another distance from the flushes each time.
         let mut durable = kept;
         for line in
-            lines.by_ref().map(Result::unwrap).take(usize::try_from(150 + 29 * round).unwrap())
+            lines.by_ref().map(Result::unwrap).take(usize::try_from(300 + 29 * round).unwrap())
         {
             durable = durable_in(&line).unwrap_or(durable);
         }
@@ -121,12 +121,13 @@ fn a_killed_process_leaves_a_prefix() {
         let store = RocksBackend::open(&dir, config()).unwrap();
         let survived = store.applied();
         assert!(survived.index.0 >= durable, "round {round}: {survived:?}, durable {durable}");
-        assert!(survived.index.0 > kept, "round {round}: no progress beyond {kept}");
         for index in kept + 1..=survived.index.0 {
             apply(&mut twin, &batch(index));
         }
         kept = survived.index.0;
-        assert_eq!(survived.term, Term(1 + kept / 100));
+        assert_eq!(survived.term, Term(if kept == 0 { 0 } else { 1 + kept / 100 }));
         assert!(content(&store) == twin, "round {round}: content differs from entry {kept}");
     }
+    // A round alone may lose all it wrote, if the kill comes before the first flush has ended.
+    assert!(kept >= 400, "only {kept} entries survived {ROUNDS} rounds");
 }
