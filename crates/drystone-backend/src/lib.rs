@@ -3,7 +3,7 @@
 //! # What it is
 //! Two traits, [`Read`] and [`Backend`], the [`Batch`] of changes that goes through them, and
 //! [`MemBackend`], a store in memory that can lose power. With the feature `testing` it also
-//! holds [`testing`], the suite that every implementation has to pass.
+//! holds `testing`, the suite that every implementation has to pass.
 //!
 //! # What it is not
 //! It is no log: the replicated log is the log, and a store may forget its newest batches. It
