@@ -26,30 +26,21 @@ impl KvHasher {
     }
 
     /// Adds a record if it counts. Of the revisions up to the compacted one only those in
-    /// `keep`, which is ascending and the same for each call, do; all of them without it.
-    pub(crate) fn add(
-        &mut self,
-        (revision, tombstone): (Revision, bool),
-        keep: Option<&[Revision]>,
-        key: &[u8],
-        value: &[u8],
-    ) {
+    /// `keep`, which is ascending and the same for each call, do.
+    ///
+    /// etcd has two more rules: nothing is left out when nothing is kept, and tombstones at the
+    /// compacted revision never count. Whoever makes `keep` sees to both.
+    pub(crate) fn add(&mut self, revision: Revision, keep: &[Revision], key: &[u8], value: &[u8]) {
         if revision.main > self.revision {
             return;
         }
-        if revision.main <= self.compact_revision
-            && let Some(keep) = keep
-        {
+        if revision.main <= self.compact_revision {
             while keep.get(self.searched).is_some_and(|kept| *kept < revision) {
                 self.searched += 1;
             }
             if keep.get(self.searched) != Some(&revision) {
                 return;
             }
-        }
-        // Members that have swept it and members that have not must agree.
-        if tombstone && revision.main == self.compact_revision {
-            return;
         }
         self.crc = crc32c::crc32c_append(self.crc, key);
         self.crc = crc32c::crc32c_append(self.crc, value);

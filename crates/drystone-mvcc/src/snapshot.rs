@@ -134,11 +134,11 @@ impl Snapshot {
         let view = self.shared.backend.view()?;
         let bounds = (Bound::Unbounded, Bound::Excluded(end.as_slice()));
         view.scan(Table::Key, bounds, &mut |key, value| {
-            let Some(record) = Revision::from_key(key) else {
+            let Some((revision, _)) = Revision::from_key(key) else {
                 damaged = Some(Error::corrupt(Table::Key, key, "not a revision"));
                 return ControlFlow::Break(());
             };
-            hasher.add(record, Some(&keep), key, value);
+            hasher.add(revision, &keep, key, value);
             ControlFlow::Continue(())
         })?;
         match damaged {
@@ -148,8 +148,9 @@ impl Snapshot {
     }
 
     /// The revisions up to the compacted one that count in a hash at `at`, ascending: those that
-    /// are still their keys' newest at `at`. When no key is live at `at`, etcd counts all that
-    /// its sweep left, so it is those.
+    /// are still their keys' newest at `at`. When no key is live at `at`, etcd leaves nothing
+    /// out, so all that a sweep leaves counts. Tombstones never do, so that it does not matter
+    /// whether the one at the compacted revision stays.
     fn counting(&self, at: i64) -> Vec<Revision> {
         let compacted = self.compacted();
         let (mut keep, mut left, mut any) = (Vec::new(), Vec::new(), false);

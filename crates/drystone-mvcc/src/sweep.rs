@@ -240,8 +240,6 @@ fn remove(
     budget: usize,
     batch: &mut Batch,
 ) -> Result<Option<Vec<u8>>, Error> {
-    // etcd skips nothing when compaction keeps nothing.
-    let counting = (!keep.is_empty()).then_some(keep);
     let end = Revision::first(compaction.revision + 1).to_key(false);
     let (mut seen, mut rest, mut damaged) = (0, None, None);
     let bounds = (Bound::Included(next.as_slice()), Bound::Excluded(end.as_slice()));
@@ -251,12 +249,14 @@ fn remove(
             return ControlFlow::Break(());
         }
         seen += 1;
-        let Some(record) = Revision::from_key(key) else {
+        let Some((revision, _)) = Revision::from_key(key) else {
             damaged = Some(Error::corrupt(Table::Key, key, "not a revision"));
             return ControlFlow::Break(());
         };
-        hasher.add(record, counting, key, value);
-        if keep.binary_search(&record.0).is_err() {
+        // What the last compaction kept of this one's tombstones is in no later `keep`, and
+        // something is always kept: the change at the compacted revision itself.
+        hasher.add(revision, keep, key, value);
+        if keep.binary_search(&revision).is_err() {
             batch.delete(Table::Key, bytes::Bytes::copy_from_slice(key));
         }
         ControlFlow::Continue(())

@@ -152,6 +152,35 @@ fn the_revision_never_falls() {
     assert_eq!(rig.restarted().put("b", "1").revision, 4);
 }
 
+/// Older etcds removed the tombstone at the compacted revision, and so the newest record.
+#[test]
+fn the_revision_is_not_below_a_compaction_whose_records_are_gone() {
+    for mark in [SCHEDULED_COMPACT, FINISHED_COMPACT] {
+        let backend = MemBackend::new();
+        let mut batch = Batch::new();
+        batch.put(Table::Key, Revision::first(2).to_key(false), "\n\x01a\x10\x02\x18\x02");
+        batch.put(Table::Meta, mark, Revision::first(7).to_key(false));
+        backend.write(&batch).unwrap();
+        let rig = Rig::over(backend);
+        assert_eq!((rig.store.revision(), rig.store.compacted()), (7, 7));
+        assert_eq!(rig.snapshot().revision(), 7);
+    }
+}
+
+#[test]
+fn a_put_that_its_own_transaction_deleted_is_gone_at_once() {
+    let mut rig = Rig::new();
+    rig.put("a", "1");
+    rig.txn(&then(vec![put("a", "2"), del("a", "\0")])).unwrap();
+    assert_eq!(rig.snapshot().changes(3, 3, 9, 999).unwrap().revisions[0].events.len(), 2);
+    rig.compact(3).unwrap();
+    let before = rig.snapshot().changes(3, 3, 9, 999).unwrap();
+    let events = &before.revisions[0].events;
+    assert_eq!((events.len(), events[0].kind), (1, EventKind::Delete));
+    rig.sweep(9);
+    assert_eq!(rig.snapshot().changes(3, 3, 9, 999).unwrap(), before);
+}
+
 #[test]
 fn a_restored_store_with_a_raised_revision_starts_there() {
     let backend = MemBackend::new();

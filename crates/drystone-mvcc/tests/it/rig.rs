@@ -113,10 +113,15 @@ impl Rig {
 
     /// The records of the store, keys in hexadecimal.
     pub(crate) fn records(&self) -> Vec<(String, Bytes)> {
+        self.raw_records().into_iter().map(|(key, value)| (hex(&key), value)).collect()
+    }
+
+    /// The records of the store.
+    pub(crate) fn raw_records(&self) -> Vec<(Vec<u8>, Bytes)> {
         let mut records = Vec::new();
         let all = (Bound::Unbounded, Bound::Unbounded);
         let visit = &mut |key: &[u8], value: &[u8]| {
-            records.push((hex(key), Bytes::copy_from_slice(value)));
+            records.push((key.to_vec(), Bytes::copy_from_slice(value)));
             ControlFlow::Continue(())
         };
         self.backend.scan(Table::Key, all, visit).unwrap();

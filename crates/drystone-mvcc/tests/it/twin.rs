@@ -16,6 +16,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 enum Step {
     Call(Call),
+    /// Compact this far behind the present.
+    Compact(i64),
     /// Write and publish what was called.
     Publish,
     Sweep(usize),
@@ -45,7 +47,10 @@ fn range() -> impl Strategy<Value = KeyRange> {
         2 => Just(Bytes::from_static(b"\0")),
         4 => key(),
     ];
-    (key(), end).prop_map(|(key, end)| KeyRange::from_fields(key, end))
+    prop_oneof![
+        9 => (key(), end).prop_map(|(key, end)| KeyRange::from_fields(key, end)),
+        1 => Just(KeyRange::all()),
+    ]
 }
 
 fn value() -> impl Strategy<Value = Bytes> {
@@ -146,6 +151,7 @@ fn call() -> impl Strategy<Value = Call> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => call().prop_map(Step::Call),
+        2 => (0..3i64).prop_map(Step::Compact),
         10 => Just(Step::Publish),
         8 => (1..6usize).prop_map(Step::Sweep),
         2 => Just(Step::Flush),
@@ -215,13 +221,8 @@ impl Pair {
 
     fn step(&mut self, step: &Step) {
         match step {
-            Step::Call(call) => {
-                let answer = call_store(&mut self.store, &mut self.batch, call);
-                assert_eq!(answer, self.working.apply(call), "{call:?}");
-                assert_eq!(self.store.revision(), self.working.revision);
-                assert_eq!(self.store.compacted(), self.working.compacted);
-                self.log.push((call.clone(), answer));
-            }
+            Step::Call(call) => self.call(call.clone()),
+            Step::Compact(behind) => self.call(Call::Compact(self.working.revision - behind)),
             Step::Publish => self.publish(),
             Step::Sweep(budget) => self.sweep(*budget),
             Step::Flush => drop(self.backend.flush().unwrap()),
@@ -248,6 +249,14 @@ impl Pair {
                 }
             }
         }
+    }
+
+    fn call(&mut self, call: Call) {
+        let answer = call_store(&mut self.store, &mut self.batch, &call);
+        assert_eq!(answer, self.working.apply(&call), "{call:?}");
+        assert_eq!(self.store.revision(), self.working.revision);
+        assert_eq!(self.store.compacted(), self.working.compacted);
+        self.log.push((call, answer));
     }
 
     fn snapshot(&self) -> Snapshot {
