@@ -1,0 +1,281 @@
+//! One process.
+
+use super::{HarnessError, Launch, Limits, Program, client_of};
+use drystone_api::etcdserverpb::RangeRequest;
+use drystone_client::Client;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{File, OpenOptions};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often the harness looks whether what it waits for has happened.
+pub(super) const POLL: Duration = Duration::from_millis(20);
+/// How long one question "are you there" may take.
+const PROBE: Duration = Duration::from_secs(1);
+/// How much of a log is shown.
+const LOG_TAIL_BYTES: usize = 8 << 10;
+const NAMES: [&str; 7] =
+    ["hornblende", "feldspar", "sandstone", "gritstone", "limestone", "slatestone", "ragstone"];
+
+/// How a member is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Asked to end (SIGTERM), and waited for.
+    Terminate,
+    /// Ended without being asked (SIGKILL).
+    Kill,
+}
+
+/// One member of a cluster: its process, data directory and log.
+#[derive(Debug)]
+pub struct Member {
+    program: PathBuf,
+    name: String,
+    client_address: String,
+    peer_address: String,
+    dir: PathBuf,
+    flags: Vec<String>,
+    limits: Limits,
+    initial_cluster: String,
+    id: u64,
+    child: Option<Child>,
+    client: Client,
+}
+
+impl Member {
+    pub(super) fn new(
+        program: &Program,
+        n: usize,
+        client_port: u16,
+        peer_port: u16,
+        dir: &Path,
+        launch: &Launch,
+    ) -> Member {
+        let name = match NAMES.get(n) {
+            Some(name) => (*name).to_owned(),
+            None => format!("cobblestone{n}"),
+        };
+        let client_address = format!("127.0.0.1:{client_port}");
+        Member {
+            program: program.path().to_owned(),
+            client: client_of(std::slice::from_ref(&client_address), &launch.limits),
+            client_address,
+            peer_address: format!("127.0.0.1:{peer_port}"),
+            dir: dir.join(&name),
+            name,
+            flags: launch.flags.clone(),
+            limits: launch.limits,
+            initial_cluster: String::new(),
+            id: 0,
+            child: None,
+        }
+    }
+
+    /// This member's part of `--initial-cluster`.
+    pub(super) fn initial(&self) -> String {
+        format!("{}={}", self.name, self.peer_url())
+    }
+
+    pub(super) fn set_initial_cluster(&mut self, initial: &str) {
+        initial.clone_into(&mut self.initial_cluster);
+    }
+
+    pub(super) fn set_id(&mut self, id: Option<u64>) {
+        self.id = id.unwrap_or(0);
+    }
+
+    /// Starts the process on this member's directory and ports; does not wait for an answer.
+    pub fn spawn(&mut self) -> Result<(), HarnessError> {
+        std::fs::create_dir_all(&self.dir)
+            .map_err(HarnessError::io(format!("cannot make {}", self.dir.display())))?;
+        let log = || -> std::io::Result<File> {
+            OpenOptions::new().create(true).append(true).open(self.log_path())
+        };
+        let open =
+            |error| HarnessError::io(format!("cannot open {}", self.log_path().display()))(error);
+        let client_url = format!("http://{}", self.client_address);
+        let peer_url = self.peer_url();
+        let child = Command::new(&self.program)
+            .args(["--name", &self.name])
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .args(["--listen-client-urls", &client_url])
+            .args(["--advertise-client-urls", &client_url])
+            .args(["--listen-peer-urls", &peer_url])
+            .args(["--initial-advertise-peer-urls", &peer_url])
+            .args(["--initial-cluster", &self.initial_cluster])
+            .args(&self.flags)
+            .stdin(Stdio::null())
+            .stdout(log().map_err(open)?)
+            .stderr(log().map_err(open)?)
+            .spawn()
+            .map_err(HarnessError::io(format!("cannot start {}", self.program.display())))?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Waits until this member answers a linearizable read.
+    ///
+    /// # Errors
+    /// [`HarnessError::Ended`] as soon as the process is gone, [`HarnessError::Silent`] after
+    /// [`Limits::start`].
+    pub async fn ready(&mut self) -> Result<(), HarnessError> {
+        let until = Instant::now() + self.limits.start;
+        let mut last = String::from("nothing asked yet");
+        while Instant::now() < until {
+            if let Some(status) = self.ended() {
+                return Err(HarnessError::Ended {
+                    name: self.name.clone(),
+                    status: describe(status),
+                    log: self.log_tail(),
+                });
+            }
+            let read = RangeRequest { key: "ready".into(), count_only: true, ..Default::default() };
+            // A client of its own: the lasting one would remember that the port was closed.
+            let client = client_of(std::slice::from_ref(&self.client_address), &self.limits);
+            match tokio::time::timeout(PROBE, client.range(read)).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => last = error.to_string(),
+                Err(_) => last = format!("no answer within {PROBE:?}"),
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Err(HarnessError::Silent {
+            name: self.name.clone(),
+            limit: self.limits.start,
+            last,
+            log: self.log_tail(),
+        })
+    }
+
+    /// Ends the process and waits until it is gone; how it ended.
+    ///
+    /// # Errors
+    /// [`HarnessError::Stuck`] when it does not end in time; it is killed then.
+    pub async fn stop(&mut self, how: Stop) -> Result<Option<ExitStatus>, HarnessError> {
+        let signal = match how {
+            Stop::Terminate => Signal::TERM,
+            Stop::Kill => Signal::KILL,
+        };
+        self.signal(signal)?;
+        let Some(child) = self.child.as_mut() else { return Ok(None) };
+        let until = Instant::now() + self.limits.stop;
+        let mut gone = None;
+        while gone.is_none() && Instant::now() < until {
+            gone = child.try_wait().map_err(HarnessError::io("cannot wait for a member"))?;
+            tokio::time::sleep(POLL / 4).await;
+        }
+        if gone.is_none() {
+            self.end_now();
+            return Err(HarnessError::Stuck {
+                name: self.name.clone(),
+                limit: self.limits.stop,
+                log: self.log_tail(),
+            });
+        }
+        self.child = None;
+        Ok(gone)
+    }
+
+    /// Ends the process, starts it again on the same data, and waits until it answers.
+    pub async fn restart(&mut self, how: Stop) -> Result<(), HarnessError> {
+        self.stop(how).await?;
+        self.spawn()?;
+        self.ready().await?;
+        self.client = client_of(std::slice::from_ref(&self.client_address), &self.limits);
+        Ok(())
+    }
+
+    /// Sends a signal to the process, if there is one.
+    pub fn signal(&self, signal: Signal) -> Result<(), HarnessError> {
+        let Some(pid) = self.pid().and_then(Pid::from_raw) else { return Ok(()) };
+        kill_process(pid, signal)
+            .map_err(|errno| HarnessError::io(format!("cannot signal {}", self.name))(errno.into()))
+    }
+
+    /// The process id, while there is a process that nobody has waited for.
+    pub fn pid(&self) -> Option<i32> {
+        self.child.as_ref().and_then(|child| i32::try_from(child.id()).ok())
+    }
+
+    /// Whether the harness started the process and has not ended it.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// How the process ended, if it did so by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
+    }
+
+    /// A client of this member alone.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The name it was started with.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The id that the cluster gave it.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// `HOST:PORT` for clients.
+    pub fn client_address(&self) -> &str {
+        &self.client_address
+    }
+
+    /// `HOST:PORT` for other members.
+    pub fn peer_address(&self) -> &str {
+        &self.peer_address
+    }
+
+    /// The URL for other members.
+    pub fn peer_url(&self) -> String {
+        format!("http://{}", self.peer_address)
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// Its log: what it wrote to both outputs since it was first started.
+    pub fn log_path(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// The end of its log, under a headline.
+    pub fn log_tail(&self) -> String {
+        let bytes = std::fs::read(self.log_path()).unwrap_or_default();
+        let tail = &bytes[bytes.len().saturating_sub(LOG_TAIL_BYTES)..];
+        format!("--- log of {}\n{}", self.name, String::from_utf8_lossy(tail))
+    }
+
+    fn end_now(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Both fail only when the process is gone already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.end_now();
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(signal) => format!("signal {signal}"),
+        None => status.to_string(),
+    }
+}

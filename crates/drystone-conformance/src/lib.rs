@@ -1,0 +1,50 @@
+//! One table of cases, run against Drystone and against etcd.
+//!
+//! # What it is
+//! Four tables and what it takes to run them. [`commands`]: lists of `etcdctl` commands whose
+//! transcripts must be equal. [`rows`]: gRPC calls whose answers are known from etcd 3.7.
+//! [`sequences`]: requests after which a cluster must still stand, be equal and remember.
+//! [`histories`]: random operations done by both in step, with equal answers and hashes.
+//! [`Comparison`] runs them, [`Report`] writes `docs/compatibility.md`, and [`harness`] starts
+//! and ends the processes; other test programs use it too.
+//!
+//! # What it is not
+//! It knows nothing of Drystone's insides: it sees a binary, its ports and its exit. It is no
+//! fault injector; that is the simulator's work.
+//!
+//! # The model
+//! Every row runs on a cluster of its own, started for it on free loopback ports with data in a
+//! temporary directory. What servers choose (ids, addresses, sizes, terms) is hidden by
+//! [`transcript::Mask`] in a way that keeps identity: the same id gets the same name everywhere.
+//! An etcd older than 3.7 may rightly answer otherwise; a row names such versions with the
+//! reason, and then only Drystone is held to it.
+//!
+//! # Example
+//! ```no_run
+//! use drystone_conformance::harness::{Cluster, Launch, Program};
+//!
+//! # async fn run() -> anyhow::Result<()> {
+//! let cluster = Cluster::start(&Program::drystone()?, &Launch::of(3)).await?;
+//! let put = drystone_api::etcdserverpb::PutRequest { key: "a".into(), ..Default::default() };
+//! cluster.client().put(put).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Invariants
+//! * A process started here ends with the value that stands for it.
+//! * Everything that waits is bounded by a named duration.
+//! * A page is the same for the same answers: nothing in it changes from run to run.
+
+pub mod commands;
+mod comparison;
+pub mod harness;
+pub mod histories;
+mod report;
+pub mod rows;
+pub mod rpcs;
+pub mod sequences;
+pub mod transcript;
+
+pub use comparison::{Comparison, Finding, Verdict};
+pub use report::Report;

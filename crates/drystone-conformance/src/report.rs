@@ -1,0 +1,217 @@
+//! `docs/compatibility.md`.
+
+use crate::comparison::{Finding, Verdict};
+use crate::histories::{HistoryConfig, Outcome};
+use crate::rpcs::Presence;
+use std::fmt::Write as _;
+
+/// Everything a page is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Drystone's name and version.
+    pub drystone: String,
+    /// etcd's name and version.
+    pub etcd: String,
+    /// The command-line table: findings with one member, and with three.
+    pub commands: Vec<(usize, Vec<Finding>)>,
+    /// The gRPC table.
+    pub rows: Vec<Finding>,
+    /// The sequences.
+    pub sequences: Vec<Finding>,
+    /// The random history.
+    pub history: Option<(HistoryConfig, Outcome)>,
+    /// Which calls there are.
+    pub rpcs: Vec<(String, Presence, Presence)>,
+}
+
+impl Report {
+    /// Everything that is wrong, a text each.
+    pub fn faults(&self) -> Vec<String> {
+        let commands = self.commands.iter().flat_map(|(members, findings)| {
+            findings.iter().map(move |finding| (format!("etcdctl, {members} member(s), "), finding))
+        });
+        let rest = self.rows.iter().chain(&self.sequences).map(|finding| (String::new(), finding));
+        let mut faults: Vec<String> = commands
+            .chain(rest)
+            .filter_map(|(place, finding)| match &finding.verdict {
+                Verdict::Differs { what } => {
+                    Some(format!("{place}{}: {}: {what}", finding.group, finding.name))
+                }
+                Verdict::Same | Verdict::Otherwise { .. } => None,
+            })
+            .collect();
+        let history = self.history.as_ref().and_then(|(_, outcome)| outcome.difference.clone());
+        faults.extend(history.map(|what| format!("history: {what}")));
+        faults
+    }
+
+    /// The page, without anything that changes from run to run.
+    pub fn page(&self) -> String {
+        let mut page = String::new();
+        self.head(&mut page);
+        self.calls(&mut page);
+        self.deviations(&mut page);
+        self.command_table(&mut page);
+        findings(&mut page, "gRPC", &self.rows, GRPC);
+        findings(&mut page, "Where etcd falls", &self.sequences, SEQUENCES);
+        self.history(&mut page);
+        page
+    }
+
+    fn head(&self, page: &mut String) {
+        let _ = writeln!(
+            page,
+            "# Compatibility\n\n\
+             Written by `cargo run -p drystone-conformance -- --write docs/compatibility.md`; do \
+             not edit.\n\nCompared: **{}** with **{}**. \
+             The reference is etcd 3.7: where the etcd at hand is older and answers otherwise, \
+             the row says so.\n",
+            self.drystone, self.etcd
+        );
+        let count = |findings: &mut dyn Iterator<Item = &Finding>| {
+            let mut counts = [0_usize; 3];
+            for finding in findings {
+                counts[match finding.verdict {
+                    Verdict::Same => 0,
+                    Verdict::Otherwise { .. } => 1,
+                    Verdict::Differs { .. } => 2,
+                }] += 1;
+            }
+            counts
+        };
+        page.push_str("| table | same | as 3.7, unlike this etcd | wrong |\n|---|---|---|---|\n");
+        let mut line = |name: String, [same, otherwise, wrong]: [usize; 3]| {
+            let _ = writeln!(page, "| {name} | {same} | {otherwise} | {wrong} |");
+        };
+        for (members, table) in &self.commands {
+            line(format!("etcdctl, {members} member(s)"), count(&mut table.iter()));
+        }
+        line("gRPC".into(), count(&mut self.rows.iter()));
+        line("sequences".into(), count(&mut self.sequences.iter()));
+        page.push('\n');
+    }
+
+    fn calls(&self, page: &mut String) {
+        if self.rpcs.is_empty() {
+            return;
+        }
+        page.push_str(
+            "## Calls\n\nEach was made once with an empty request; one that is not implemented \
+             answers `UNIMPLEMENTED`.\n\n| call | Drystone | this etcd |\n|---|---|---|\n",
+        );
+        for (name, ours, theirs) in &self.rpcs {
+            let word = |presence: &Presence| match presence {
+                Presence::There => "yes",
+                Presence::Absent => "**not implemented**",
+                Presence::Silent => "no answer",
+            };
+            let _ = writeln!(page, "| `{name}` | {} | {} |", word(ours), word(theirs));
+        }
+        page.push('\n');
+    }
+
+    fn deviations(&self, page: &mut String) {
+        page.push_str("## Known deviations\n\n");
+        let faults = self.faults();
+        if faults.is_empty() {
+            page.push_str("None that a table shows.\n\n");
+        }
+        for fault in faults {
+            let _ = writeln!(page, "- {}", fault.replace('\n', "\n  "));
+        }
+        let absent = self.rpcs.iter().filter(|(_, ours, _)| *ours == Presence::Absent);
+        let absent: Vec<String> = absent.map(|(name, ..)| format!("`{name}`")).collect();
+        if !absent.is_empty() {
+            let _ = writeln!(page, "Not implemented, so not compared: {}.\n", absent.join(", "));
+        }
+    }
+
+    fn command_table(&self, page: &mut String) {
+        page.push_str("## etcdctl\n\n");
+        page.push_str(COMMANDS);
+        page.push_str("\n| story | case |");
+        for (members, _) in &self.commands {
+            let _ = write!(page, " {members} member(s) |");
+        }
+        page.push_str("\n|---|---|");
+        page.push_str(&"---|".repeat(self.commands.len()));
+        page.push('\n');
+        let Some((_, first)) = self.commands.first() else { return };
+        for finding in first {
+            let _ = write!(page, "| {} | {} |", finding.group, finding.name);
+            for (_, table) in &self.commands {
+                let same =
+                    |other: &&Finding| other.group == finding.group && other.name == finding.name;
+                let cell = table.iter().find(same).map_or("not run".into(), cell);
+                let _ = write!(page, " {cell} |");
+            }
+            page.push('\n');
+        }
+        page.push('\n');
+    }
+
+    fn history(&self, page: &mut String) {
+        let Some((config, outcome)) = &self.history else { return };
+        let _ = writeln!(
+            page,
+            "## One history, equal hashes\n\n\
+             The same {} random operations (puts, deletions, ranges, nested transactions, leases \
+             granted, attached and revoked, {} compactions) are done by both in step, from seed \
+             {}. Every answer is compared, and after each compaction `HashKV` at revisions above \
+             it: hash and compacted revision. Compactions are made at revisions of plain puts, \
+             because versions of etcd differ about a deletion exactly at the compacted revision \
+             (kept since 3.4.34 and 3.5.16).\n\n\
+             Result: {}.",
+            config.operations,
+            outcome.compactions,
+            config.seed,
+            match &outcome.difference {
+                None => format!(
+                    "{} answers and {} hashes equal, up to revision {}",
+                    outcome.operations, outcome.hashes, outcome.revision
+                ),
+                Some(what) => format!("**different**: {what}"),
+            }
+        );
+    }
+}
+
+const COMMANDS: &str = "\
+Debian's `etcdctl` 3.4 runs the same commands against both: output, errors and exit codes are \
+compared line by line. Hidden, because servers choose them: ids, addresses, terms, log positions, \
+sizes, versions and durations. The cases are text, in \
+`crates/drystone-conformance/testdata/commands/`.\n";
+const GRPC: &str = "\
+Calls whose answers are known from etcd 3.7.1. Drystone must answer exactly those; so must the \
+etcd at hand, unless the row says otherwise.\n";
+const SEQUENCES: &str = "\
+Sequences of requests, on three Drystone members. Afterwards every member must be alive, all must \
+answer the same and have equal hashes, and must still do so after each was stopped and started, \
+and killed and started. The etcd at hand is a throw-away process.\n";
+
+fn cell(finding: &Finding) -> String {
+    match &finding.verdict {
+        Verdict::Same => "same".into(),
+        Verdict::Otherwise { reason } => format!("as 3.7: {reason}"),
+        Verdict::Differs { .. } => "**differs**".into(),
+    }
+}
+
+fn findings(page: &mut String, title: &str, findings: &[Finding], text: &str) {
+    if findings.is_empty() {
+        return;
+    }
+    let _ = writeln!(page, "## {title}\n\n{text}\n| group | row | result |\n|---|---|---|");
+    for finding in findings {
+        let cell = match (&finding.verdict, finding.group.as_str()) {
+            (Verdict::Otherwise { reason }, "sequence") => format!("stands; {reason}"),
+            (Verdict::Same, "sequence") => "stands, as this etcd does".into(),
+            _ => cell(finding),
+        };
+        let _ = writeln!(page, "| {} | {} | {cell} |", finding.group, finding.name);
+    }
+    page.push('\n');
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! The cluster's members, a member's state, its hash and its health.
+
+use super::session::put;
+use super::{Row, Session, rows};
+use drystone_api::etcdserverpb::maintenance_client::MaintenanceClient;
+use drystone_api::etcdserverpb::{HashRequest, MemberListRequest, ResponseHeader, StatusRequest};
+use drystone_api::health::HealthCheckRequest;
+use drystone_api::health::health_client::HealthClient;
+
+fn who(session: &Session, header: Option<&ResponseHeader>) -> String {
+    let Some(header) = header else { return "no header".to_owned() };
+    let member = if header.member_id == session.member { "its id" } else { "another id" };
+    let set = |value: u64| if value == 0 { "no" } else { "a" };
+    format!(
+        "header with {member}, {} cluster, {} term, rev {}",
+        set(header.cluster_id),
+        set(header.raft_term),
+        header.revision
+    )
+}
+
+pub(super) const ROWS: &[Row] = rows! {
+    "Cluster: the list of members", &[], "
+        header with its id, a cluster, a term, rev 0
+        member: its id true, named true, 1 peer URL, 1 client URL, learner false
+        header with its id, a cluster, a term, rev 0
+        member: its id true, named true, 1 peer URL, 1 client URL, learner false
+    ", |s| {
+        let _ = s.client.put(put("a", "1")).await;
+        for linearizable in [true, false] {
+            match s.client.member_list(MemberListRequest { linearizable }).await {
+                Err(error) => s.say(error.to_string()),
+                Ok(answer) => {
+                    s.say(who(s, answer.header.as_ref()));
+                    for member in answer.members {
+                        s.say(format!(
+                            "member: its id {}, named {}, {} peer URL, {} client URL, learner {}",
+                            member.id == s.member,
+                            !member.name.is_empty(),
+                            member.peer_ur_ls.len(),
+                            member.client_ur_ls.len(),
+                            member.is_learner
+                        ));
+                    }
+                }
+            }
+        }
+    }
+
+    "Maintenance: a member's state", &[], "
+        header with its id, a cluster, a term, rev 2
+        a version of three numbers, leads true, learner false, errors []
+        applied up to committed true, in a term true, size in use within size true
+    ", |s| {
+        let _ = s.client.put(put("a", "1")).await;
+        match s.client.status(StatusRequest::default()).await {
+            Err(error) => s.say(error.to_string()),
+            Ok(status) => {
+                s.say(who(s, status.header.as_ref()));
+                let numbers = status.version.split('.').filter(|part| part.parse::<u32>().is_ok());
+                let version = if numbers.count() == 3 { "a" } else { "no" };
+                s.say(format!(
+                    "{version} version of three numbers, leads {}, learner {}, errors {:?}",
+                    status.leader == s.member, status.is_learner, status.errors
+                ));
+                s.say(format!(
+                    "applied up to committed {}, in a term {}, size in use within size {}",
+                    status.raft_applied_index > 0 && status.raft_applied_index <= status.raft_index,
+                    status.raft_term > 0,
+                    status.db_size > 0 && status.db_size_in_use <= status.db_size
+                ));
+            }
+        }
+    }
+
+    "Maintenance: the hash of everything is the same when asked twice", &[], "
+        header with its id, a cluster, a term, rev 2
+        the same true
+    ", |s| {
+        let _ = s.client.put(put("a", "1")).await;
+        let mut client = MaintenanceClient::new(s.client.transport());
+        let mut hashes = Vec::new();
+        for round in 0..2 {
+            match client.hash(HashRequest {}).await {
+                Err(status) => s.say(format!("{:?}: {}", status.code(), status.message())),
+                Ok(answer) => {
+                    let answer = answer.into_inner();
+                    if round == 0 {
+                        s.say(who(s, answer.header.as_ref()));
+                    }
+                    hashes.push(answer.hash);
+                }
+            }
+        }
+        s.say(format!("the same {}", hashes.len() == 2 && hashes[0] == hashes[1]));
+    }
+
+    "Health: the service's check", &[], "
+        Serving
+        NotFound: unknown service
+    ", |s| {
+        for service in ["", "no.such.Service"] {
+            let mut client = HealthClient::new(s.client.transport());
+            let request = HealthCheckRequest { service: service.to_owned() };
+            match client.check(request).await {
+                Ok(answer) => s.say(format!("{:?}", answer.into_inner().status())),
+                Err(status) => s.say(format!("{:?}: {}", status.code(), status.message())),
+            }
+        }
+    }
+};

@@ -1,0 +1,4 @@
+//! The tables, run against the binary that cargo built and the etcd of this machine.
+
+mod clients;
+mod tables;

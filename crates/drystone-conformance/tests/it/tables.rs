@@ -1,0 +1,91 @@
+//! Each table as a test: nothing in it may be wrong.
+
+use drystone_conformance::commands::Runner;
+use drystone_conformance::harness::Program;
+use drystone_conformance::histories::HistoryConfig;
+use drystone_conformance::rpcs::Presence;
+use drystone_conformance::{Comparison, Finding, Report};
+use tokio::sync::Mutex;
+
+/// Tables run one after another: each starts as many processes as two processors bear.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+fn comparison() -> Comparison {
+    match Comparison::find() {
+        Ok(comparison) => comparison,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn check(report: &Report) {
+    let faults = report.faults();
+    assert!(faults.is_empty(), "{} fault(s):\n{}", faults.len(), faults.join("\n\n"));
+}
+
+async fn commands(members: usize) {
+    let _turn = TURN.lock().await;
+    let runner = Runner::find().unwrap_or_else(|error| panic!("{error}"));
+    let findings = comparison().commands(&runner, members, "").await;
+    let findings: Vec<Finding> = findings.unwrap_or_else(|error| panic!("{error:#}"));
+    assert!(findings.len() > 50, "the table has shrunk to {}", findings.len());
+    check(&Report { commands: vec![(members, findings)], ..Report::default() });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcdctl_against_one_member() {
+    commands(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn etcdctl_against_three_members() {
+    commands(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_rows() {
+    let _turn = TURN.lock().await;
+    let rows = comparison().rows("").await.unwrap();
+    check(&Report { rows, ..Report::default() });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_that_end_an_etcd() {
+    let _turn = TURN.lock().await;
+    let sequences = comparison().sequences(3).await.unwrap();
+    check(&Report { sequences, ..Report::default() });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_random_history_has_equal_answers_and_hashes() {
+    let _turn = TURN.lock().await;
+    let config = HistoryConfig::default();
+    let outcome = comparison().history(config).await.unwrap();
+    assert_eq!(outcome.difference, None);
+    assert_eq!(outcome.operations, config.operations);
+    assert!(outcome.compactions >= 8 && outcome.hashes >= 30, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_every_client_needs_are_there() {
+    let _turn = TURN.lock().await;
+    let drystone = Program::drystone().unwrap_or_else(|error| panic!("{error}"));
+    let launch = drystone_conformance::harness::Launch::of(1);
+    let cluster = drystone_conformance::harness::Cluster::start(&drystone, &launch).await.unwrap();
+    let found = drystone_conformance::rpcs::presence(&cluster.client()).await;
+    for name in [
+        "etcdserverpb.KV/Range",
+        "etcdserverpb.KV/Put",
+        "etcdserverpb.KV/DeleteRange",
+        "etcdserverpb.KV/Txn",
+        "etcdserverpb.KV/Compact",
+        "etcdserverpb.Watch/Watch",
+        "etcdserverpb.Lease/LeaseGrant",
+        "etcdserverpb.Lease/LeaseKeepAlive",
+        "etcdserverpb.Cluster/MemberList",
+        "etcdserverpb.Maintenance/Status",
+        "etcdserverpb.Maintenance/HashKV",
+        "grpc.health.v1.Health/Check",
+    ] {
+        assert!(found.contains(&(name.to_owned(), Presence::There)), "{name}: {found:?}");
+    }
+}
