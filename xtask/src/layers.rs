@@ -53,9 +53,13 @@ const WALL: &[(&str, &[&str])] = &[
     ),
     ("drystone-client", &["drystone-types", "drystone-api"]),
     ("drystone-ctl", &["drystone-types", "drystone-api", "drystone-client"]),
-    ("drystone", &["drystone-server", "drystone-ctl", "drystone-client", "drystone-api"]),
+    ("drystone-bench", &["drystone-types", "drystone-api", "drystone-client"]),
+    (
+        "drystone",
+        &["drystone-server", "drystone-ctl", "drystone-bench", "drystone-client", "drystone-api"],
+    ),
     ("drystone-conformance", &["drystone-api", "drystone-client", "drystone-types"]),
-    ("xtask", &["drystone-api", "drystone-client"]),
+    ("xtask", &["drystone-api", "drystone-bench", "drystone-client"]),
 ];
 
 /// Crates from outside that only these of ours may use, so that runtimes, codecs and engines
@@ -71,6 +75,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
             "drystone-server",
             "drystone-client",
             "drystone-ctl",
+            "drystone-bench",
             "drystone",
             "drystone-conformance",
             "xtask",
@@ -83,6 +88,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
             "drystone-server",
             "drystone-client",
             "drystone-ctl",
+            "drystone-bench",
             "drystone-conformance",
             "drystone",
             "xtask",
