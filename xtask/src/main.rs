@@ -29,7 +29,7 @@ enum Verb {
     /// Check prerequisites, then run every test.
     Test,
     /// Everything CI holds: formatting, lints, layers, generated code, docs and tests.
-    Ci,
+    Ci(checks::CiArgs),
     /// Mend what can be mended without thought: generated code, lints, formatting.
     Fix,
     /// Hold the crates' dependencies against the table of layers.
@@ -42,7 +42,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Codegen(args) => codegen::run(&args, &root),
         Verb::Up(args) => up::run(&args, &root),
         Verb::Test => checks::test(&root),
-        Verb::Ci => checks::ci(&root),
+        Verb::Ci(args) => checks::ci(&args, &root),
         Verb::Fix => checks::fix(&root),
         Verb::Layers => layers::run(&root),
     }

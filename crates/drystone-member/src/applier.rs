@@ -1,0 +1,257 @@
+//! The apply side of a member: committed entries in; answers, events and finished reads out.
+
+use crate::node::Leadership;
+use bytes::Bytes;
+use drystone_api::etcdserverpb::{
+    InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest, RequestHeader,
+};
+use drystone_backend::Backend;
+use drystone_machine::{Machine, MachineConfig, MachineError, NotPrimary, Outcome};
+use drystone_raft::ConfChange;
+use drystone_types::{Applied, Entry, LeaseId, LogIndex, RevisionEvents, Term};
+use prost::Message;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Settings of an [`Applier`].
+#[derive(Clone, Debug)]
+pub struct ApplierConfig {
+    /// Settings of the machine.
+    pub machine: MachineConfig,
+    /// Applied entries after which the store is flushed, so that the log can be cut.
+    pub flush_entries: u64,
+    /// One election timeout: what a new leader adds to every lease, since it cannot know when
+    /// the old one last heard of it.
+    pub lease_extend: Duration,
+    /// Leases that one pass may end (etcd: 500).
+    pub expiries_max: usize,
+    /// Leases that one pass may checkpoint (etcd: 1000).
+    pub checkpoints_max: usize,
+}
+
+/// What came of work.
+#[derive(Debug)]
+pub struct Done<R> {
+    /// Answers to proposals, wherever they were made; most belong to other members.
+    pub outcomes: Vec<Outcome>,
+    /// Changes of keys, by revision.
+    pub events: Vec<RevisionEvents>,
+    /// Changes of membership for raft, in order; [`ConfChange::nothing`] for one that was
+    /// found invalid.
+    pub membership: Vec<(LogIndex, ConfChange)>,
+    /// Membership, the cluster's version or alarms changed.
+    pub cluster_changed: bool,
+    /// Reads whose index is applied.
+    pub reads: Vec<R>,
+    /// The newest applied entry.
+    pub applied: Applied,
+    /// So much was applied since the last flush that the store should be flushed now.
+    pub flush_wanted: bool,
+}
+
+/// A command that only the leader of `term` may propose.
+#[derive(Clone, Debug)]
+pub struct LeaderCommand {
+    /// The encoded `InternalRaftRequest`.
+    pub data: Bytes,
+    /// The term it was decided in.
+    pub term: Term,
+}
+
+/// The machine, the reads that wait for it, and what a leader decides by its clock.
+#[derive(Debug)]
+pub struct Applier<R> {
+    config: ApplierConfig,
+    machine: Machine,
+    reads: BTreeMap<LogIndex, Vec<R>>,
+    leadership: Leadership,
+    flush_asked: LogIndex,
+}
+
+impl<R> Applier<R> {
+    /// Opens the machine over `backend`.
+    ///
+    /// # Errors
+    /// [`MachineError`] when the store cannot be read.
+    pub fn open(backend: Arc<dyn Backend>, config: ApplierConfig) -> Result<Self, MachineError> {
+        let machine = Machine::open(backend, config.machine.clone())?;
+        let flush_asked = machine.applied().index;
+        Ok(Self {
+            config,
+            machine,
+            reads: BTreeMap::new(),
+            leadership: Leadership::default(),
+            flush_asked,
+        })
+    }
+
+    /// The machine, for reading.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Applies entries that raft committed, in order.
+    ///
+    /// # Errors
+    /// [`MachineError`] ends the member: what the store holds may not be what the others hold.
+    pub fn apply(&mut self, entries: &[Entry], now: Duration) -> Result<Done<R>, MachineError> {
+        let output = self.machine.apply(entries, now)?;
+        if let Some(term) = output.leader_entry {
+            self.first_entry_of(term, now);
+        }
+        let applied = self.machine.applied();
+        let flush_wanted =
+            applied.index.0.saturating_sub(self.flush_asked.0) >= self.config.flush_entries;
+        if flush_wanted {
+            self.flush_asked = applied.index;
+        }
+        Ok(Done {
+            outcomes: output.outcomes,
+            events: output.events,
+            membership: membership(entries, &output.membership),
+            cluster_changed: output.cluster_changed,
+            reads: self.finished_reads(),
+            applied,
+            flush_wanted,
+        })
+    }
+
+    /// Replaces the state by that of `backend`, a snapshot that was installed.
+    ///
+    /// # Errors
+    /// [`MachineError`] when the snapshot cannot be read.
+    pub fn install(&mut self, backend: Arc<dyn Backend>) -> Result<Done<R>, MachineError> {
+        self.machine = Machine::open(backend, self.config.machine.clone())?;
+        let applied = self.machine.applied();
+        self.flush_asked = applied.index;
+        Ok(Done {
+            outcomes: Vec::new(),
+            events: Vec::new(),
+            membership: Vec::new(),
+            cluster_changed: true,
+            reads: self.finished_reads(),
+            applied,
+            flush_wanted: false,
+        })
+    }
+
+    /// Lets `reads` wait until `index` is applied; gives them back when it is already.
+    pub fn read(&mut self, index: LogIndex, mut reads: Vec<R>) -> Vec<R> {
+        if index <= self.machine.applied().index {
+            return reads;
+        }
+        self.reads.entry(index).or_default().append(&mut reads);
+        Vec::new()
+    }
+
+    /// Follows a change of leader. A member that ceases to lead stops timing leases at once;
+    /// one that begins to lead starts only when its first entry is applied.
+    pub fn lead(&mut self, leadership: Leadership) {
+        let ceases = !leadership.is_leader || leadership.term != self.leadership.term;
+        if ceases {
+            self.machine.demote();
+        }
+        self.leadership = leadership;
+    }
+
+    /// What the leader's clock asks for: ends of leases that ran out, and checkpoints.
+    pub fn lease_commands(&mut self, now: Duration) -> Vec<LeaderCommand> {
+        if !self.leadership.is_leader {
+            return Vec::new();
+        }
+        let term = self.leadership.term;
+        let mut commands: Vec<LeaderCommand> = self
+            .machine
+            .expired_leases(now, self.config.expiries_max)
+            .into_iter()
+            .map(|id| LeaderCommand { data: revoke(id), term })
+            .collect();
+        let due = self.machine.due_checkpoints(now, self.config.checkpoints_max);
+        if !due.is_empty() {
+            commands.push(LeaderCommand { data: checkpoint(&due), term });
+        }
+        commands
+    }
+
+    /// Resets the clock of a lease, on the leader only: its granted seconds, or `None` when
+    /// there is no such lease. The caller confirmed leadership after the request came in.
+    ///
+    /// # Errors
+    /// [`NotPrimary`] when this member does not time leases (yet).
+    pub fn renew(
+        &mut self,
+        id: LeaseId,
+        now: Duration,
+    ) -> Result<(Option<i64>, Option<LeaderCommand>), NotPrimary> {
+        let renewed = self.machine.renew(id, now)?;
+        Ok(match renewed {
+            None => (None, None),
+            Some(renewed) => {
+                let command = renewed.checkpoint_zero.then(|| LeaderCommand {
+                    data: checkpoint(&[(id, 0)]),
+                    term: self.leadership.term,
+                });
+                (Some(renewed.ttl_seconds), command)
+            }
+        })
+    }
+
+    /// The machine, for what a leader decides.
+    pub fn machine_mut(&mut self) -> &mut Machine {
+        &mut self.machine
+    }
+
+    /// A leader's first entry was applied: from here on, if it is this member, it times leases.
+    fn first_entry_of(&mut self, term: Term, now: Duration) {
+        if self.leadership.is_leader && self.leadership.term == term {
+            self.machine.promote(now, self.config.lease_extend);
+        }
+    }
+
+    fn finished_reads(&mut self) -> Vec<R> {
+        let later = self.reads.split_off(&self.machine.applied().index.next());
+        let finished = std::mem::replace(&mut self.reads, later);
+        finished.into_values().flatten().collect()
+    }
+}
+
+fn revoke(id: LeaseId) -> Bytes {
+    internal(InternalRaftRequest {
+        lease_revoke: Some(LeaseRevokeRequest { id: id.0 }),
+        ..Default::default()
+    })
+}
+
+fn checkpoint(due: &[(LeaseId, i64)]) -> Bytes {
+    let checkpoints = due
+        .iter()
+        .map(|(id, remaining_ttl)| LeaseCheckpoint { id: id.0, remaining_ttl: *remaining_ttl })
+        .collect();
+    internal(InternalRaftRequest {
+        lease_checkpoint: Some(LeaseCheckpointRequest { checkpoints }),
+        ..Default::default()
+    })
+}
+
+/// Encodes a command that nobody waits for: its request id is 0.
+fn internal(mut request: InternalRaftRequest) -> Bytes {
+    request.header = Some(RequestHeader::default());
+    request.encode_to_vec().into()
+}
+
+/// What raft has to carry out for entries that the machine judged.
+fn membership(entries: &[Entry], judged: &[(LogIndex, bool)]) -> Vec<(LogIndex, ConfChange)> {
+    judged
+        .iter()
+        .map(|(index, valid)| {
+            let entry = entries.iter().find(|entry| entry.index == *index);
+            let change = entry
+                .filter(|_| *valid)
+                .and_then(|entry| ConfChange::decode(&entry.data).ok())
+                .unwrap_or_else(ConfChange::nothing);
+            (*index, change)
+        })
+        .collect()
+}

@@ -1,0 +1,35 @@
+//! One member of a cluster without sockets, threads or clocks.
+//!
+//! # What it is
+//! Three parts that take inputs and give effects, each meant for a thread of its own and all
+//! able to share one:
+//! * [`Node`]: consensus. Ticks, messages, proposals and reads in; messages, appends for the
+//!   log, committed entries and confirmed reads out.
+//! * [`LogWriter`]: the log. Appends in; durable numbers and the messages that waited for them
+//!   out.
+//! * [`Applier`]: the machine. Committed entries in; answers, events and released reads out.
+//!
+//! [`Founding`] makes the first log of a new cluster.
+//!
+//! # What it is not
+//! It starts no thread, reads no clock and opens no socket; it does not know tokio. A server
+//! moves the effects between threads, a simulator between members.
+//!
+//! # The order that must hold
+//! Messages of [`Append::then_send`] leave only after [`LogWriter::sync`] returned them.
+//! [`Node::persisted`] is told only what the log said. Entries are applied in the order given.
+//! [`Node::flushed`] is told only what the store said is durable.
+//!
+//! # Example
+//! `tests/it` drives clusters through puts, reads and crashes.
+
+mod applier;
+mod bootstrap;
+mod log;
+mod node;
+mod reads;
+
+pub use applier::{Applier, ApplierConfig, Done, LeaderCommand};
+pub use bootstrap::{Founding, FoundingError};
+pub use log::{LogWriter, Persisted, encode_conf};
+pub use node::{Append, Effects, Leadership, Node, NodeConfig, Work};

@@ -1,0 +1,406 @@
+//! The consensus side of a member: inputs in, effects out.
+
+use crate::reads::Reads;
+use bytes::Bytes;
+use drystone_raft::{
+    ApplyConfChangeError, ConfChange, Message, ProposeError, Ready, Replica, Role, SnapshotError,
+    SnapshotMeta, StepError,
+};
+use drystone_types::{ConfState, Entry, HardState, LogIndex, MemberId, Term};
+use std::collections::{BTreeSet, VecDeque};
+
+/// Settings of a [`Node`].
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Entries that the log keeps behind the flushed index, for followers that are slow.
+    pub catchup_entries: u64,
+    /// Linearizable reads that may wait at once.
+    pub reads_max: usize,
+    /// Ticks after which an unanswered read index round is repeated (etcd: 500 ms).
+    pub read_retry_ticks: usize,
+    /// Must differ between two runs of a member; see [`Node::read`].
+    pub first_read_context: u64,
+    /// Ticks for which the log is kept after a snapshot was delivered, so that its receiver
+    /// finds what follows (etcd: 30 s).
+    pub snapshot_hold_ticks: usize,
+    /// Bytes of log in memory beyond which it is cut as far as the store allows, whoever may
+    /// still need it.
+    pub log_bytes_max: u64,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            catchup_entries: 5_000,
+            reads_max: 65_536,
+            read_retry_ticks: 5,
+            first_read_context: 1,
+            snapshot_hold_ticks: 300,
+            log_bytes_max: 512 << 20,
+        }
+    }
+}
+
+/// What the log thread is to make durable, in the order it is given.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// Number to report with [`Node::persisted`] once this is durable.
+    pub number: u64,
+    /// A snapshot that replaces everything before it: the log starts anew after its index.
+    pub snapshot: Option<SnapshotMeta>,
+    /// Entries; the first may overwrite what the log holds from its index on.
+    pub entries: Vec<Entry>,
+    /// New hard state, if it changed.
+    pub hard_state: Option<HardState>,
+    /// False when nothing here needs a sync of its own.
+    pub must_sync: bool,
+    /// Messages that promise what is above: to be sent once it is durable, and not before.
+    pub then_send: Vec<Message>,
+}
+
+/// What the apply side is to do, in the order it is given.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Apply these committed entries.
+    Entries(Vec<Entry>),
+    /// Replace the state by a snapshot that was received, once append `number` is durable: the
+    /// store must not be ahead of what the log names.
+    Install {
+        /// The snapshot.
+        snapshot: SnapshotMeta,
+        /// The append that names it.
+        number: u64,
+    },
+}
+
+/// Who leads, as this member knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leadership {
+    /// The leader, or nobody.
+    pub leader: MemberId,
+    /// The current term.
+    pub term: Term,
+    /// True when this member is the leader.
+    pub is_leader: bool,
+}
+
+/// Everything that is to happen after inputs were taken in.
+#[derive(Debug)]
+pub struct Effects<R> {
+    /// Messages that may leave at once.
+    pub send: Vec<Message>,
+    /// Appends for the log, in order.
+    pub append: Vec<Append>,
+    /// Work for the apply side, in order.
+    pub apply: Vec<Work>,
+    /// Reads that may be served once the index is applied.
+    pub reads: Vec<(LogIndex, Vec<R>)>,
+    /// Reads that the change of leader interrupted.
+    pub interrupted: Vec<R>,
+    /// Members that need a snapshot: answer with [`Node::snapshot_ready`].
+    pub snapshots_wanted: Vec<MemberId>,
+    /// The log up to and including this index is not needed any more.
+    pub compact_log: Option<LogIndex>,
+    /// Leader, term or role changed.
+    pub leadership: Option<Leadership>,
+}
+
+impl<R> Default for Effects<R> {
+    fn default() -> Self {
+        Self {
+            send: Vec::new(),
+            append: Vec::new(),
+            apply: Vec::new(),
+            reads: Vec::new(),
+            interrupted: Vec::new(),
+            snapshots_wanted: Vec::new(),
+            compact_log: None,
+            leadership: None,
+        }
+    }
+}
+
+/// One replica with the reads that wait on it and the log it may drop.
+///
+/// `R` stands for a waiting read; the node only hands it back.
+#[derive(Debug)]
+pub struct Node<R> {
+    config: NodeConfig,
+    replica: Replica,
+    reads: Reads<R>,
+    leadership: Leadership,
+    applied: LogIndex,
+    committed: LogIndex,
+    flushed: LogIndex,
+    compacted: LogIndex,
+    pending: Effects<R>,
+    confirmed: VecDeque<(LogIndex, Vec<R>)>,
+    /// Members that a snapshot is made for or sent to.
+    snapshots_under_way: BTreeSet<MemberId>,
+    hold_ticks: usize,
+}
+
+impl<R> Node<R> {
+    /// A node over a replica that was restored; `applied` is what the store holds and
+    /// `flushed` what of it survives a power cut.
+    #[must_use]
+    pub fn new(config: NodeConfig, replica: Replica, applied: LogIndex, flushed: LogIndex) -> Self {
+        let reads =
+            Reads::new(config.first_read_context, config.reads_max, config.read_retry_ticks);
+        Self {
+            config,
+            replica,
+            reads,
+            leadership: Leadership::default(),
+            applied,
+            committed: applied,
+            flushed,
+            compacted: LogIndex(0),
+            pending: Effects::default(),
+            confirmed: VecDeque::new(),
+            snapshots_under_way: BTreeSet::new(),
+            hold_ticks: 0,
+        }
+    }
+
+    /// One tick of raft's clock has passed.
+    pub fn tick(&mut self) {
+        self.replica.tick();
+        self.hold_ticks = self.hold_ticks.saturating_sub(1);
+        if let Some(context) = self.reads.tick() {
+            self.ask(context);
+        }
+    }
+
+    /// Takes a message of another member. One that no correct member could have sent is
+    /// refused and changes nothing.
+    ///
+    /// # Errors
+    /// [`StepError`] says why; the connection it came on is worth a warning.
+    pub fn receive(&mut self, message: Message) -> Result<(), StepError> {
+        self.replica.step(message)
+    }
+
+    /// Proposes a command. It is not durable, and may yet be lost: only its application
+    /// answers it.
+    ///
+    /// # Errors
+    /// [`ProposeError`] when it certainly did not enter the log.
+    pub fn propose(&mut self, data: Bytes) -> Result<(), ProposeError> {
+        self.replica.propose(data)
+    }
+
+    /// Proposes commands together, all or none.
+    ///
+    /// # Errors
+    /// [`ProposeError`] when none entered the log.
+    pub fn propose_batch(&mut self, batch: Vec<Bytes>) -> Result<(), ProposeError> {
+        self.replica.propose_batch(batch)
+    }
+
+    /// Proposes a command only while this member leads in `term`: for what a leader decides,
+    /// such as the end of a lease, which a successor must be free to decide otherwise.
+    ///
+    /// # Errors
+    /// [`ProposeError::Dropped`] when this member does not lead in that term.
+    pub fn propose_as_leader(&mut self, data: Bytes, term: Term) -> Result<(), ProposeError> {
+        let leads = self.replica.role() == Role::Leader && self.replica.term() == term;
+        if leads { self.replica.propose(data) } else { Err(ProposeError::Dropped) }
+    }
+
+    /// Lets a linearizable read wait for a confirmation of leadership that begins after this
+    /// call; gives it back when too many wait.
+    ///
+    /// # Errors
+    /// The read itself.
+    pub fn read(&mut self, read: R) -> Result<(), R> {
+        self.reads.add(read)
+    }
+
+    /// Everything up to append `number` is durable.
+    pub fn persisted(&mut self, number: u64) {
+        self.replica.log_persisted(number);
+    }
+
+    /// Everything up to `index` was applied.
+    pub fn applied(&mut self, index: LogIndex) {
+        if index > self.applied {
+            self.applied = index;
+            self.replica.applied_to(index);
+        }
+    }
+
+    /// Everything up to `index` is on disk in the store, so that the log before it, less the
+    /// tail for slow followers, may go.
+    pub fn flushed(&mut self, index: LogIndex) {
+        self.flushed = self.flushed.max(index);
+        let crowded = self.replica.log_bytes() > self.config.log_bytes_max;
+        let held = !self.snapshots_under_way.is_empty() || self.hold_ticks > 0;
+        if held && !crowded {
+            return;
+        }
+        let tail = if crowded { 0 } else { self.config.catchup_entries };
+        let keep_from = self.flushed.0.saturating_sub(tail);
+        // Cutting costs a little work each time, so it waits for a tenth of the tail.
+        let step = self.config.catchup_entries / 10 + 1;
+        if keep_from >= self.compacted.0 + step {
+            self.compacted = LogIndex(keep_from);
+            self.replica.compact_log(self.compacted);
+            self.pending.compact_log = Some(self.compacted);
+        }
+    }
+
+    /// The change of membership in entry `index` was applied; [`ConfChange::nothing`] when the
+    /// machine refused it.
+    ///
+    /// # Errors
+    /// [`ApplyConfChangeError`] when it would leave no voter.
+    pub fn membership_changed(
+        &mut self,
+        index: LogIndex,
+        change: &ConfChange,
+    ) -> Result<ConfState, ApplyConfChangeError> {
+        self.replica.apply_conf_change(index, change)
+    }
+
+    /// A snapshot is ready to be streamed to `to`.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] when the log does not go on from it; another will be asked for.
+    pub fn snapshot_ready(
+        &mut self,
+        to: MemberId,
+        meta: SnapshotMeta,
+    ) -> Result<(), SnapshotError> {
+        self.replica.offer_snapshot(meta, &[to]).inspect_err(|_| {
+            self.snapshots_under_way.remove(&to);
+        })
+    }
+
+    /// No snapshot for `to` could be made; it is asked for again while `to` needs one.
+    pub fn snapshot_failed(&mut self, to: MemberId) {
+        self.snapshots_under_way.remove(&to);
+    }
+
+    /// A snapshot's transfer to `to` ended.
+    pub fn snapshot_sent(&mut self, to: MemberId, delivered: bool) {
+        self.snapshots_under_way.remove(&to);
+        if delivered {
+            self.hold_ticks = self.config.snapshot_hold_ticks;
+        }
+        self.replica.report_snapshot(to, delivered);
+    }
+
+    /// Messages to `to` do not get through.
+    pub fn unreachable(&mut self, to: MemberId) {
+        self.replica.report_unreachable(to);
+    }
+
+    /// Hands leadership to the follower that is furthest along, if this member leads and there
+    /// is one; returns whom it chose.
+    pub fn hand_over(&mut self) -> Option<MemberId> {
+        if self.replica.role() != Role::Leader {
+            return None;
+        }
+        let status = self.replica.status();
+        let successor = status
+            .peers
+            .iter()
+            .filter(|peer| !peer.learner && peer.id != status.id && peer.recently_active)
+            .max_by_key(|peer| peer.matched)?
+            .id;
+        self.replica.transfer_leader(successor).ok()?;
+        Some(successor)
+    }
+
+    /// Who leads, as this member knows it.
+    #[must_use]
+    pub fn leadership(&self) -> Leadership {
+        self.leadership
+    }
+
+    /// The newest index known to be committed.
+    #[must_use]
+    pub fn committed(&self) -> LogIndex {
+        self.committed
+    }
+
+    /// What has to happen now. Call after every round of inputs and carry out all of it;
+    /// nothing in it may be dropped but messages.
+    pub fn effects(&mut self) -> Effects<R> {
+        if let Some(context) = self.reads.start() {
+            self.ask(context);
+        }
+        while let Some(ready) = self.replica.ready() {
+            self.take_ready(ready);
+            self.notice_leadership();
+        }
+        self.notice_leadership();
+        self.pending.reads.extend(self.confirmed.drain(..));
+        std::mem::take(&mut self.pending)
+    }
+
+    /// Asks for a read index. Without a leader the round waits for one, or for its next try.
+    fn ask(&mut self, context: Bytes) {
+        if let Err(error) = self.replica.read_index(context) {
+            tracing::trace!(%error, "a read index waits");
+        }
+    }
+
+    fn take_ready(&mut self, ready: Ready) {
+        for state in ready.read_states {
+            if let Some(confirmed) = self.reads.confirmed(&state.context, state.index) {
+                self.confirmed.push_back(confirmed);
+            }
+        }
+        for context in ready.reads_dropped {
+            self.reads.dropped(&context);
+        }
+        for peer in ready.snapshots_wanted {
+            if self.snapshots_under_way.insert(peer) {
+                self.pending.snapshots_wanted.push(peer);
+            }
+        }
+        self.pending.send.extend(ready.messages);
+        if let Some(snapshot) = &ready.snapshot {
+            self.committed = self.committed.max(snapshot.index);
+            self.pending
+                .apply
+                .push(Work::Install { snapshot: snapshot.clone(), number: ready.number });
+        }
+        self.pending.append.push(Append {
+            number: ready.number,
+            snapshot: ready.snapshot,
+            entries: ready.entries,
+            hard_state: ready.hard_state,
+            must_sync: ready.must_sync,
+            then_send: ready.messages_after_persist,
+        });
+        if let Some(last) = ready.committed.last() {
+            self.committed = self.committed.max(last.index);
+            self.pending.apply.push(Work::Entries(ready.committed));
+        }
+    }
+
+    fn notice_leadership(&mut self) {
+        let now = Leadership {
+            leader: self.replica.leader().unwrap_or_default(),
+            term: self.replica.term(),
+            is_leader: self.replica.role() == Role::Leader,
+        };
+        if now == self.leadership {
+            return;
+        }
+        if now.leader != self.leadership.leader && !self.leadership.leader.is_none() {
+            // A round that the old leader was asked to confirm may have died with it, and its
+            // answer must not count for the new one (etcd answers "leader changed").
+            self.pending.interrupted.extend(self.reads.abort());
+        }
+        let elected = !now.leader.is_none() && now.leader != self.leadership.leader;
+        self.leadership = now;
+        if elected && let Some(context) = self.reads.restart() {
+            self.ask(context);
+        }
+        self.pending.leadership = Some(now);
+    }
+}

@@ -1,0 +1,305 @@
+//! Every flag of etcd's server, and what Drystone does with it.
+//!
+//! One table drives the command line, the `ETCD_*` variables and the help text, so that the
+//! three cannot drift apart.
+
+/// What a flag's value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Any text.
+    Text,
+    /// `true` or `false`; the bare flag means `true`, a separate word is never its value.
+    Bool,
+    /// A number from 0 on; `0x` and the like are understood.
+    Uint,
+    /// A number of either sign.
+    Int,
+    /// A duration as Go writes it: `1h30m`, `100ms`, `0`.
+    Duration,
+    /// URLs with commas between them.
+    Urls,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+}
+
+/// What becomes of a flag that was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It does what its help says.
+    Used,
+    /// It is taken and has no effect here, for the reason given.
+    NoEffect(&'static str),
+    /// It is refused unless it says what the default says, for the reason given.
+    Refused(&'static str),
+}
+
+/// One flag.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flag {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) default: &'static str,
+    pub(crate) fate: Fate,
+    pub(crate) help: &'static str,
+}
+
+const fn used(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
+    Flag { name, kind, default, fate: Fate::Used, help }
+}
+
+const fn idle(name: &'static str, kind: Kind, default: &'static str, reason: &'static str) -> Flag {
+    Flag { name, kind, default, fate: Fate::NoEffect(reason), help: "no effect" }
+}
+
+const fn refused(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    reason: &'static str,
+) -> Flag {
+    Flag { name, kind, default, fate: Fate::Refused(reason), help: "not served yet" }
+}
+
+const NO_BBOLT: &str = "Drystone does not keep its data in bbolt";
+const NO_TLS: &str = "TLS is not served yet; terminate it in front of Drystone";
+const NO_AUTH: &str = "authentication is not served yet";
+const NO_DISCOVERY: &str = "discovery is not served yet; list the members in --initial-cluster";
+const NO_TRACING: &str = "distributed tracing is not served yet";
+const NO_HTTP: &str = "this HTTP listener is not served yet";
+const NO_ROTATION: &str = "log rotation is not served yet; let the supervisor rotate stderr";
+const NO_CHECK: &str = "this corruption check is not served yet";
+const OLD: &str = "etcd has accepted and ignored this flag for years";
+const GONE: &str = "etcd removed this feature";
+
+/// The table.
+pub(crate) const FLAGS: &[Flag] = &[
+    // Member and storage.
+    used("name", Kind::Text, "default", "this member's name"),
+    used("data-dir", Kind::Text, "", "where this member keeps its data (default: NAME.etcd)"),
+    used("wal-dir", Kind::Text, "", "where the log goes when not under --data-dir"),
+    used("snapshot-count", Kind::Uint, "10000", "applied entries between flushes of the store"),
+    used("snapshot-catchup-entries", Kind::Uint, "5000", "log entries kept for slow followers"),
+    idle("max-snapshots", Kind::Uint, "5", "old checkpoints are removed as soon as they are idle"),
+    idle("max-wals", Kind::Uint, "5", "the log is cut by --snapshot-catchup-entries"),
+    used("heartbeat-interval", Kind::Uint, "100", "milliseconds between heartbeats; one tick"),
+    used(
+        "election-timeout",
+        Kind::Uint,
+        "1000",
+        "milliseconds without a leader before an election",
+    ),
+    used("initial-election-tick-advance", Kind::Bool, "true", "elect sooner after a start"),
+    used(
+        "quota-backend-bytes",
+        Kind::Int,
+        "0",
+        "size at which writes stop; 0 is 2 GiB, negative is none",
+    ),
+    idle("backend-bbolt-freelist-type", Kind::Text, "", NO_BBOLT),
+    idle("backend-batch-interval", Kind::Duration, "0", NO_BBOLT),
+    idle("backend-batch-limit", Kind::Int, "0", NO_BBOLT),
+    used("max-txn-ops", Kind::Uint, "128", "operations one transaction may hold"),
+    used("max-request-bytes", Kind::Uint, "1572864", "bytes one request may have"),
+    used("max-concurrent-streams", Kind::Uint, "4294967295", "HTTP/2 streams per connection"),
+    idle("grpc-keepalive-min-time", Kind::Duration, "5s", "clients may ping as often as they like"),
+    used("grpc-keepalive-interval", Kind::Duration, "2h", "how often an idle client is pinged"),
+    used("grpc-keepalive-timeout", Kind::Duration, "20s", "how long a pinged client may be silent"),
+    refused("socket-reuse-port", Kind::Bool, "false", "SO_REUSEPORT is not served yet"),
+    idle("socket-reuse-address", Kind::Bool, "false", "listeners always set SO_REUSEADDR"),
+    idle("memory-mlock", Kind::Bool, "false", NO_BBOLT),
+    refused("unsafe-no-fsync", Kind::Bool, "false", "Drystone does not answer before a sync"),
+    refused("force-new-cluster", Kind::Bool, "false", "forcing a new cluster is not served yet"),
+    idle("bootstrap-defrag-threshold-megabytes", Kind::Uint, "0", "there is nothing to defragment"),
+    used(
+        "compaction-batch-limit",
+        Kind::Int,
+        "0",
+        "revisions one step of compaction removes; 0 is 1000",
+    ),
+    used(
+        "compaction-sleep-interval",
+        Kind::Duration,
+        "0",
+        "pause between two such steps; 0 is 10ms",
+    ),
+    used("auto-compaction-mode", Kind::Text, "periodic", "periodic or revision"),
+    used("auto-compaction-retention", Kind::Text, "0", "how much history to keep; 0 is all"),
+    used("max-learners", Kind::Int, "1", "learners the cluster may have"),
+    used(
+        "watch-progress-notify-interval",
+        Kind::Duration,
+        "0",
+        "interval of progress notices; 0 is 10m",
+    ),
+    idle("warning-apply-duration", Kind::Duration, "100ms", "slow applies are not warned of yet"),
+    idle(
+        "warning-unary-request-duration",
+        Kind::Duration,
+        "300ms",
+        "slow calls are not warned of yet",
+    ),
+    refused("corrupt-check-time", Kind::Duration, "0", NO_CHECK),
+    idle(
+        "compact-hash-check-time",
+        Kind::Duration,
+        "1m",
+        "the gate CompactHashCheck is not served yet",
+    ),
+    idle("downgrade-check-time", Kind::Duration, "5s", "downgrades are not served yet"),
+    idle("raft-read-timeout", Kind::Duration, "5s", "peer connections use 5s"),
+    idle("raft-write-timeout", Kind::Duration, "5s", "peer connections use 5s"),
+    // Listeners.
+    used("listen-peer-urls", Kind::Urls, "http://localhost:2380", "where to listen for members"),
+    used("listen-client-urls", Kind::Urls, "http://localhost:2379", "where to listen for clients"),
+    refused("listen-client-http-urls", Kind::Urls, "", NO_HTTP),
+    refused("listen-metrics-urls", Kind::Urls, "", NO_HTTP),
+    used(
+        "advertise-client-urls",
+        Kind::Urls,
+        "http://localhost:2379",
+        "where clients reach this member",
+    ),
+    idle("cors", Kind::Text, "", "HTTP for browsers is not served yet"),
+    idle("host-whitelist", Kind::Text, "*", "HTTP for browsers is not served yet"),
+    idle("enable-grpc-gateway", Kind::Bool, "true", "the JSON gateway is not served yet"),
+    idle("enable-pprof", Kind::Bool, "false", "profiles of Go programs do not apply"),
+    idle("metrics", Kind::Text, "basic", "metrics are not served yet"),
+    // Clustering.
+    used(
+        "initial-advertise-peer-urls",
+        Kind::Urls,
+        "http://localhost:2380",
+        "where members reach this one",
+    ),
+    used("initial-cluster", Kind::Text, "", "the members a new cluster starts with: NAME=URL,..."),
+    used("initial-cluster-state", Kind::OneOf(&["new", "existing"]), "new", "new or existing"),
+    used("initial-cluster-token", Kind::Text, "etcd-cluster", "sets clusters of equal URLs apart"),
+    idle("strict-reconfig-check", Kind::Bool, "true", "changing members is not served yet"),
+    idle("pre-vote", Kind::Bool, "true", "elections always begin with a pre-vote"),
+    refused("discovery-endpoints", Kind::Text, "", NO_DISCOVERY),
+    refused("discovery-token", Kind::Text, "", NO_DISCOVERY),
+    idle("discovery-dial-timeout", Kind::Duration, "2s", NO_DISCOVERY),
+    idle("discovery-request-timeout", Kind::Duration, "5s", NO_DISCOVERY),
+    idle("discovery-keepalive-time", Kind::Duration, "2s", NO_DISCOVERY),
+    idle("discovery-keepalive-timeout", Kind::Duration, "6s", NO_DISCOVERY),
+    idle("discovery-insecure-transport", Kind::Bool, "true", NO_DISCOVERY),
+    idle("discovery-insecure-skip-tls-verify", Kind::Bool, "false", NO_DISCOVERY),
+    idle("discovery-cert", Kind::Text, "", NO_DISCOVERY),
+    idle("discovery-key", Kind::Text, "", NO_DISCOVERY),
+    idle("discovery-cacert", Kind::Text, "", NO_DISCOVERY),
+    idle("discovery-user", Kind::Text, "", NO_DISCOVERY),
+    idle("discovery-password", Kind::Text, "", NO_DISCOVERY),
+    refused("discovery-srv", Kind::Text, "", NO_DISCOVERY),
+    idle("discovery-srv-name", Kind::Text, "", NO_DISCOVERY),
+    idle("discovery-fallback", Kind::OneOf(&["exit"]), "exit", NO_DISCOVERY),
+    refused("discovery", Kind::Text, "", GONE),
+    refused("discovery-proxy", Kind::Text, "", GONE),
+    // Security.
+    refused("cert-file", Kind::Text, "", NO_TLS),
+    refused("key-file", Kind::Text, "", NO_TLS),
+    refused("client-cert-file", Kind::Text, "", NO_TLS),
+    refused("client-key-file", Kind::Text, "", NO_TLS),
+    refused("trusted-ca-file", Kind::Text, "", NO_TLS),
+    refused("client-cert-auth", Kind::Bool, "false", NO_TLS),
+    refused("auto-tls", Kind::Bool, "false", NO_TLS),
+    refused("client-cert-allowed-hostname", Kind::Text, "", NO_TLS),
+    refused("client-crl-file", Kind::Text, "", NO_TLS),
+    refused("peer-crl-file", Kind::Text, "", NO_TLS),
+    refused("peer-cert-file", Kind::Text, "", NO_TLS),
+    refused("peer-key-file", Kind::Text, "", NO_TLS),
+    refused("peer-client-cert-file", Kind::Text, "", NO_TLS),
+    refused("peer-client-key-file", Kind::Text, "", NO_TLS),
+    refused("peer-trusted-ca-file", Kind::Text, "", NO_TLS),
+    refused("peer-client-cert-auth", Kind::Bool, "false", NO_TLS),
+    refused("peer-auto-tls", Kind::Bool, "false", NO_TLS),
+    refused("peer-cert-allowed-cn", Kind::Text, "", NO_TLS),
+    refused("peer-cert-allowed-hostname", Kind::Text, "", NO_TLS),
+    idle("peer-skip-client-san-verification", Kind::Bool, "false", NO_TLS),
+    idle("self-signed-cert-validity", Kind::Uint, "1", NO_TLS),
+    idle("cipher-suites", Kind::Text, "", NO_TLS),
+    idle("tls-min-version", Kind::Text, "TLS1.2", NO_TLS),
+    idle("tls-max-version", Kind::Text, "", NO_TLS),
+    idle("auth-token", Kind::Text, "simple", NO_AUTH),
+    idle("bcrypt-cost", Kind::Uint, "10", NO_AUTH),
+    idle("auth-token-ttl", Kind::Uint, "300", NO_AUTH),
+    // Logs and tracing.
+    used("logger", Kind::OneOf(&["zap"]), "zap", "kept for etcd's manifests; only zap"),
+    used("log-outputs", Kind::Text, "default", "default, stderr or stdout"),
+    used(
+        "log-level",
+        Kind::OneOf(&["debug", "info", "warn", "error", "panic", "fatal"]),
+        "info",
+        "how much to log",
+    ),
+    used("log-format", Kind::OneOf(&["json", "console"]), "json", "json or console"),
+    refused("enable-log-rotation", Kind::Bool, "false", NO_ROTATION),
+    idle("log-rotation-config-json", Kind::Text, "", NO_ROTATION),
+    refused("enable-distributed-tracing", Kind::Bool, "false", NO_TRACING),
+    idle("distributed-tracing-address", Kind::Text, "localhost:4317", NO_TRACING),
+    idle("distributed-tracing-service-name", Kind::Text, "etcd", NO_TRACING),
+    idle("distributed-tracing-instance-id", Kind::Text, "", NO_TRACING),
+    idle("distributed-tracing-sampling-rate", Kind::Int, "0", NO_TRACING),
+    // The rest.
+    idle("feature-gates", Kind::Text, "", "no feature hides behind a gate yet"),
+    refused(
+        "config-file",
+        Kind::Text,
+        "",
+        "configuration files are not served yet; use flags or ETCD_* variables",
+    ),
+    idle("v2-deprecation", Kind::Text, "write-only", GONE),
+    idle("experimental-initial-corrupt-check", Kind::Bool, "false", NO_CHECK),
+    idle("experimental-compact-hash-check-enabled", Kind::Bool, "false", NO_CHECK),
+    idle("cluster-active-size", Kind::Text, "", OLD),
+    idle("cluster-remove-delay", Kind::Text, "", OLD),
+    idle("cluster-sync-interval", Kind::Text, "", OLD),
+    idle("config", Kind::Text, "", OLD),
+    idle("force", Kind::Text, "", OLD),
+    idle("max-result-buffer", Kind::Text, "", OLD),
+    idle("max-retry-attempts", Kind::Text, "", OLD),
+    idle("peer-heartbeat-interval", Kind::Text, "", OLD),
+    idle("peer-election-timeout", Kind::Text, "", OLD),
+    idle("retry-interval", Kind::Text, "", OLD),
+    idle("snapshot", Kind::Text, "", OLD),
+    // Drystone's own.
+    used("value-cache-bytes", Kind::Uint, "134217728", "memory for values of current keys"),
+    used(
+        "block-cache-bytes",
+        Kind::Uint,
+        "33554432",
+        "memory for blocks read from the store's files",
+    ),
+    used(
+        "write-buffer-bytes",
+        Kind::Uint,
+        "67108864",
+        "memory for writes the store has not flushed",
+    ),
+];
+
+/// Names of etcd 3.5 and 3.6 that manifests still use, and today's name of each.
+pub(crate) const OLD_NAMES: &[(&str, &str)] = &[
+    ("experimental-compact-hash-check-time", "compact-hash-check-time"),
+    ("experimental-corrupt-check-time", "corrupt-check-time"),
+    ("experimental-compaction-batch-limit", "compaction-batch-limit"),
+    ("experimental-compaction-sleep-interval", "compaction-sleep-interval"),
+    ("experimental-watch-progress-notify-interval", "watch-progress-notify-interval"),
+    ("experimental-warning-apply-duration", "warning-apply-duration"),
+    ("experimental-warning-unary-request-duration", "warning-unary-request-duration"),
+    ("experimental-bootstrap-defrag-threshold-megabytes", "bootstrap-defrag-threshold-megabytes"),
+    ("experimental-memory-mlock", "memory-mlock"),
+    ("experimental-downgrade-check-time", "downgrade-check-time"),
+    ("experimental-snapshot-catchup-entries", "snapshot-catchup-entries"),
+    ("experimental-max-learners", "max-learners"),
+];
+
+/// The flag of this name, today's or an older one.
+pub(crate) fn find(name: &str) -> Option<&'static Flag> {
+    let name = OLD_NAMES.iter().find(|(old, _)| *old == name).map_or(name, |(_, new)| new);
+    FLAGS.iter().find(|flag| flag.name == name)
+}
+
+/// The environment variable of a flag.
+pub(crate) fn variable(name: &str) -> String {
+    format!("ETCD_{}", name.to_uppercase().replace('-', "_"))
+}

@@ -1,0 +1,142 @@
+//! The server's configuration: etcd's flags and `ETCD_*` variables, checked once.
+
+mod flags;
+mod parse;
+mod urls;
+
+pub use parse::{Parsed, UsageError, parse};
+pub use urls::{bind_address, parse_urls};
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Whether this member founds its cluster or joins one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClusterState {
+    /// Every member of `initial_cluster` starts a new cluster together.
+    New,
+    /// The cluster exists and has been told of this member.
+    Existing,
+}
+
+/// What history is compacted away without anyone asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AutoCompaction {
+    /// None.
+    Off,
+    /// What is older than this.
+    Periodic(Duration),
+    /// All but the newest revisions, this many.
+    Revisions(i64),
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Text for people.
+    Console,
+}
+
+/// Everything that decides how a server runs. Settings only: no handles, no state.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This member's name.
+    pub name: String,
+    /// Where the member keeps everything.
+    pub data_dir: PathBuf,
+    /// Where the log goes when not under the data directory.
+    pub wal_dir: Option<PathBuf>,
+    /// URLs to listen on for other members; `http` only.
+    pub listen_peer_urls: Vec<String>,
+    /// URLs to listen on for clients; `http` only.
+    pub listen_client_urls: Vec<String>,
+    /// URLs under which clients reach this member.
+    pub advertise_client_urls: Vec<String>,
+    /// URLs under which other members reach this one.
+    pub initial_advertise_peer_urls: Vec<String>,
+    /// Names and sorted peer URLs of the members a new cluster starts with.
+    pub initial_cluster: Vec<(String, Vec<String>)>,
+    /// New cluster or existing one.
+    pub initial_cluster_state: ClusterState,
+    /// Goes into the ids of members.
+    pub initial_cluster_token: String,
+    /// One tick of raft's clock.
+    pub heartbeat_interval: Duration,
+    /// Ticks without a leader before an election; at least 5.
+    pub election_ticks: usize,
+    /// Whether to shorten the first wait for a leader.
+    pub initial_election_tick_advance: bool,
+    /// Applied entries between flushes of the store.
+    pub snapshot_count: u64,
+    /// Entries the log keeps behind the flushed index.
+    pub snapshot_catchup_entries: u64,
+    /// Size at which writes stop; `None` is never.
+    pub quota_backend_bytes: Option<u64>,
+    /// The flag as given, for [`drystone_api::etcdserverpb::StatusResponse`].
+    pub max_txn_ops: usize,
+    /// Bytes one proposed request may have.
+    pub max_request_bytes: usize,
+    /// HTTP/2 streams per connection.
+    pub max_concurrent_streams: u32,
+    /// How often an idle client is pinged; zero is never.
+    pub grpc_keepalive_interval: Duration,
+    /// How long a pinged client may be silent.
+    pub grpc_keepalive_timeout: Duration,
+    /// Revisions that one step of compaction removes.
+    pub compaction_batch_revisions: usize,
+    /// Pause between two such steps.
+    pub compaction_sleep: Duration,
+    /// Compaction by itself.
+    pub auto_compaction: AutoCompaction,
+    /// Learners the cluster may have.
+    pub learners_max: usize,
+    /// Interval of progress notices to watchers that asked for them.
+    pub watch_progress_interval: Duration,
+    /// The least level of messages to log, as `tracing` names it.
+    pub log_level: String,
+    /// Form of the log.
+    pub log_format: LogFormat,
+    /// True when the log goes to stdout instead of stderr.
+    pub log_to_stdout: bool,
+    /// Memory for values of current keys, in bytes.
+    pub value_cache_bytes: usize,
+    /// Memory for blocks of the store's files, in bytes.
+    pub block_cache_bytes: usize,
+    /// Memory for writes the store has not flushed, in bytes.
+    pub write_buffer_bytes: usize,
+}
+
+impl Config {
+    /// How long the server waits for one request: five seconds and two elections, as etcd.
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_secs(5) + 2 * self.election_timeout()
+    }
+
+    /// How long a member goes without a leader before it asks for votes, at the least.
+    #[must_use]
+    pub fn election_timeout(&self) -> Duration {
+        self.heartbeat_interval * u32::try_from(self.election_ticks).unwrap_or(u32::MAX)
+    }
+
+    /// The least TTL of a lease in seconds: one and a half elections, rounded up.
+    #[must_use]
+    pub fn lease_ttl_seconds_min(&self) -> i64 {
+        let millis = (3 * self.election_timeout().as_millis()).div_ceil(2);
+        i64::try_from(millis.div_ceil(1000)).unwrap_or(i64::MAX)
+    }
+
+    /// Where the log lies.
+    #[must_use]
+    pub fn wal_path(&self) -> PathBuf {
+        self.wal_dir.clone().unwrap_or_else(|| self.data_dir.join("member").join("wal"))
+    }
+
+    /// Where the store and its checkpoints lie.
+    #[must_use]
+    pub fn store_path(&self) -> PathBuf {
+        self.data_dir.join("member").join("store")
+    }
+}

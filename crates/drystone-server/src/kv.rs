@@ -1,0 +1,219 @@
+//! The KV service: checks, then the log or a snapshot.
+
+use crate::shared::Shared;
+use drystone_api::errors::EtcdError;
+use drystone_api::etcdserverpb::{
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, InternalRaftRequest, PutRequest,
+    RangeRequest, TxnRequest,
+};
+use drystone_api::limits::{TXN_DEPTH_MAX, txn_depth};
+use drystone_api::raw::{self, kv_server::Kv};
+use drystone_machine::{Answer, convert};
+use drystone_mvcc::{OpError, RangeQuery, Snapshot, Txn, validate};
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// A read of at most so many pairs is served on the worker that took it; a larger one goes to
+/// the pool of threads that may block.
+const INLINE_PAIRS_MAX: i64 = 1_000;
+
+/// Serves `etcdserverpb.KV`.
+#[derive(Clone, Debug)]
+pub(crate) struct KvService {
+    shared: Arc<Shared>,
+}
+
+impl KvService {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Runs a read where it belongs: a small one here, a large one where blocking is allowed.
+    async fn read<T: Send + 'static>(
+        &self,
+        small: bool,
+        read: impl FnOnce(Snapshot) -> Result<T, OpError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let shared = self.shared.clone();
+        let result = if small {
+            read(shared.snapshot())
+        } else {
+            tokio::task::spawn_blocking(move || read(shared.snapshot()))
+                .await
+                .map_err(|_| Status::from(EtcdError::Stopped))?
+        };
+        result.map_err(read_error)
+    }
+
+    async fn read_only_txn(
+        &self,
+        txn: Txn,
+        serializable: bool,
+    ) -> Result<raw::TxnResponse, Status> {
+        if !serializable {
+            self.shared.confirm_read().await?;
+        }
+        let small = txn.success.iter().chain(&txn.failure).all(|op| match op {
+            drystone_mvcc::Op::Range(query) => is_small(query),
+            _ => false,
+        });
+        let outcome = self.read(small, move |snapshot| snapshot.txn_read_only(&txn)).await?;
+        let mut response = convert::txn_response(outcome);
+        self.shared.complete(&mut response.header);
+        Ok(response)
+    }
+}
+
+fn is_small(query: &RangeQuery) -> bool {
+    let sorted = query.sort_order != drystone_mvcc::SortOrder::None
+        || query.sort_target != drystone_mvcc::SortTarget::Key;
+    query.range.is_single()
+        || query.count_only
+        || (!sorted && (1..=INLINE_PAIRS_MAX).contains(&query.limit))
+}
+
+fn read_error(error: OpError) -> Status {
+    match convert::refusal(error) {
+        Ok(refusal) => refusal.into(),
+        Err(failure) => {
+            tracing::error!(%failure, "a read failed");
+            Status::internal(failure.to_string())
+        }
+    }
+}
+
+/// True when every range of both branches is serializable. A transaction without any operation
+/// is linearizable here (etcd answers it from local state).
+fn all_serializable(request: &TxnRequest) -> bool {
+    use drystone_api::etcdserverpb::request_op::Request;
+    let mut ops = request.success.iter().chain(&request.failure).peekable();
+    ops.peek().is_some()
+        && ops.all(
+            |op| matches!(&op.request, Some(Request::RequestRange(range)) if range.serializable),
+        )
+}
+
+fn unexpected(answer: &Answer) -> Status {
+    Status::internal(format!("the log answered a request with {answer:?}"))
+}
+
+#[tonic::async_trait]
+impl Kv for KvService {
+    async fn range(
+        &self,
+        request: Request<RangeRequest>,
+    ) -> Result<Response<raw::RangeResponse>, Status> {
+        let request = request.into_inner();
+        let serializable = request.serializable;
+        let query = convert::range(request);
+        validate::range(&query).map_err(invalid)?;
+        if !serializable {
+            self.shared.confirm_read().await?;
+        }
+        let small = is_small(&query);
+        let result = self.read(small, move |snapshot| snapshot.range(&query)).await?;
+        let mut response = convert::range_response(result);
+        self.shared.complete(&mut response.header);
+        Ok(Response::new(response))
+    }
+
+    type RangeStreamStream = tokio_stream::Empty<Result<raw::RangeStreamResponse, Status>>;
+
+    async fn range_stream(
+        &self,
+        _: Request<RangeRequest>,
+    ) -> Result<Response<Self::RangeStreamStream>, Status> {
+        Err(crate::unimplemented("RangeStream"))
+    }
+
+    async fn put(
+        &self,
+        request: Request<PutRequest>,
+    ) -> Result<Response<raw::PutResponse>, Status> {
+        let request = request.into_inner();
+        validate::put(&convert::put(request.clone())).map_err(invalid)?;
+        let proposal = InternalRaftRequest { put: Some(request), ..Default::default() };
+        match self.shared.propose(proposal).await? {
+            Answer::Put(mut response) => {
+                self.shared.complete(&mut response.header);
+                Ok(Response::new(response))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn delete_range(
+        &self,
+        request: Request<DeleteRangeRequest>,
+    ) -> Result<Response<raw::DeleteRangeResponse>, Status> {
+        let request = request.into_inner();
+        validate::delete_range(&convert::delete_range(request.clone())).map_err(invalid)?;
+        let proposal = InternalRaftRequest { delete_range: Some(request), ..Default::default() };
+        match self.shared.propose(proposal).await? {
+            Answer::DeleteRange(mut response) => {
+                self.shared.complete(&mut response.header);
+                Ok(Response::new(response))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn txn(
+        &self,
+        request: Request<TxnRequest>,
+    ) -> Result<Response<raw::TxnResponse>, Status> {
+        let request = request.into_inner();
+        // A transaction nested deeper could be decoded here, but not inside a log entry.
+        if txn_depth(&request) > TXN_DEPTH_MAX {
+            return Err(EtcdError::TooManyOps.into());
+        }
+        let txn = convert::txn(request.clone());
+        validate::txn(&txn, self.shared.config.max_txn_ops).map_err(invalid)?;
+        if txn.is_read_only() {
+            let serializable = all_serializable(&request);
+            return self.read_only_txn(txn, serializable).await.map(Response::new);
+        }
+        drop(txn);
+        let proposal = InternalRaftRequest { txn: Some(request), ..Default::default() };
+        match self.shared.propose(proposal).await? {
+            Answer::Txn(mut response) => {
+                self.shared.complete(&mut response.header);
+                Ok(Response::new(response))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn compact(
+        &self,
+        request: Request<CompactionRequest>,
+    ) -> Result<Response<CompactionResponse>, Status> {
+        let request = request.into_inner();
+        let physical = request.physical;
+        let proposal = InternalRaftRequest { compaction: Some(request), ..Default::default() };
+        match self.shared.propose(proposal).await? {
+            Answer::Compaction(mut response) => {
+                if physical {
+                    self.shared.ask(crate::shared::ApplyInput::Swept).await?;
+                }
+                self.shared.complete(&mut response.header);
+                Ok(Response::new(response))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+fn invalid(error: validate::InvalidRequest) -> Status {
+    use validate::InvalidRequest as Invalid;
+    match error {
+        Invalid::EmptyKey => EtcdError::EmptyKey,
+        Invalid::MissingOp => EtcdError::KeyNotFound,
+        Invalid::InvalidSort => EtcdError::InvalidSortOption,
+        Invalid::ValueProvided => EtcdError::ValueProvided,
+        Invalid::LeaseProvided => EtcdError::LeaseProvided,
+        Invalid::DuplicateKey => EtcdError::DuplicateKey,
+        _ => EtcdError::TooManyOps,
+    }
+    .into()
+}

@@ -1,0 +1,239 @@
+//! The Lease service. Grants and revokes go through the log; clocks are the leader's.
+
+use crate::shared::{ApplyInput, Shared};
+use drystone_api::errors::EtcdError;
+use drystone_api::etcdserverpb::{
+    InternalRaftRequest, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest,
+    LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest,
+    LeaseRevokeResponse, LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+    lease_server::Lease,
+};
+use drystone_api::limits::LEASE_TTL_SECONDS_MAX;
+use drystone_machine::Answer;
+use drystone_peer::{FetchError, LeaseRefused, PeerUrl};
+use drystone_types::LeaseId;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+/// How long a follower waits before it asks the leader again (etcd: 50 ms).
+const FORWARD_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves `etcdserverpb.Lease`.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaseService {
+    shared: Arc<Shared>,
+}
+
+impl LeaseService {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+/// Resets a lease's clock on this member, which must lead: `None` for an unknown lease.
+pub(crate) async fn renew_here(shared: &Shared, id: LeaseId) -> Result<Option<i64>, EtcdError> {
+    // Leadership is confirmed after the request came in; a deposed leader must not promise.
+    shared.confirm_read().await?;
+    shared.ask(|reply| ApplyInput::Renew(id, reply)).await?
+}
+
+/// What is left of a lease on this member, which must lead.
+pub(crate) async fn time_to_live_here(
+    shared: &Shared,
+    request: &LeaseTimeToLiveRequest,
+) -> Result<LeaseTimeToLiveResponse, EtcdError> {
+    shared.confirm_read().await?;
+    let id = LeaseId(request.id);
+    let found = shared.ask(|reply| ApplyInput::TimeToLive(id, request.keys, reply)).await??;
+    let header = shared.header(shared.snapshot().revision());
+    Ok(match found {
+        Some(found) => LeaseTimeToLiveResponse {
+            header,
+            id: request.id,
+            ttl: found.remaining_seconds,
+            granted_ttl: found.granted_seconds,
+            keys: found.keys,
+        },
+        None => LeaseTimeToLiveResponse { header, id: request.id, ttl: -1, ..Default::default() },
+    })
+}
+
+fn leads(shared: &Shared) -> bool {
+    shared.status.is_leader.load(std::sync::atomic::Ordering::Acquire)
+}
+
+/// True for refusals that another try, maybe at another leader, can end.
+fn may_pass(error: EtcdError) -> bool {
+    matches!(error, EtcdError::NotPrimaryLessor | EtcdError::LeaderChanged)
+}
+
+/// Resets a lease's clock wherever the leader is.
+async fn renew(shared: &Shared, id: LeaseId) -> Result<Option<i64>, EtcdError> {
+    let deadline = Instant::now() + shared.config.request_timeout();
+    loop {
+        if leads(shared) {
+            match renew_here(shared, id).await {
+                Err(error) if may_pass(error) => {}
+                other => return other,
+            }
+        } else if let Some(url) = leader_url(shared) {
+            let request = LeaseKeepAliveRequest { id: id.0 };
+            match shared.fetch.lease_keep_alive(&url, request).await {
+                Ok(response) => return Ok(Some(response.ttl).filter(|ttl| *ttl > 0)),
+                Err(FetchError::Refused(LeaseRefused::NotFound)) => return Ok(None),
+                Err(error) => tracing::debug!(%error, "a lease could not be renewed; trying again"),
+            }
+        }
+        pause(shared, deadline).await?;
+    }
+}
+
+async fn time_to_live(
+    shared: &Shared,
+    request: &LeaseTimeToLiveRequest,
+) -> Result<LeaseTimeToLiveResponse, EtcdError> {
+    let deadline = Instant::now() + shared.config.request_timeout();
+    loop {
+        if leads(shared) {
+            match time_to_live_here(shared, request).await {
+                Err(error) if may_pass(error) => {}
+                other => return other,
+            }
+        } else if let Some(url) = leader_url(shared) {
+            match shared.fetch.lease_time_to_live(&url, *request).await {
+                Ok(mut response) => {
+                    response.header = shared.header(shared.snapshot().revision());
+                    return Ok(response);
+                }
+                Err(FetchError::Refused(LeaseRefused::NotFound)) => {
+                    return Ok(LeaseTimeToLiveResponse {
+                        header: shared.header(shared.snapshot().revision()),
+                        id: request.id,
+                        ttl: -1,
+                        ..Default::default()
+                    });
+                }
+                Err(error) => tracing::debug!(%error, "a lease could not be read; trying again"),
+            }
+        }
+        pause(shared, deadline).await?;
+    }
+}
+
+async fn pause(shared: &Shared, deadline: Instant) -> Result<(), EtcdError> {
+    if Instant::now() >= deadline {
+        return Err(match shared.status.leader() {
+            None => EtcdError::NoLeader,
+            Some(_) => EtcdError::Timeout,
+        });
+    }
+    tokio::time::sleep(FORWARD_PAUSE).await;
+    Ok(())
+}
+
+fn leader_url(shared: &Shared) -> Option<PeerUrl> {
+    let leader = shared.status.leader()?;
+    let membership = shared.view.read().membership.clone();
+    membership.member(leader)?.peer_urls.iter().find_map(|url| url.parse().ok())
+}
+
+#[tonic::async_trait]
+impl Lease for LeaseService {
+    async fn lease_grant(
+        &self,
+        request: Request<LeaseGrantRequest>,
+    ) -> Result<Response<LeaseGrantResponse>, Status> {
+        let mut request = request.into_inner();
+        if request.ttl > LEASE_TTL_SECONDS_MAX {
+            return Err(EtcdError::LeaseTTLTooLarge.into());
+        }
+        let picked = request.id == 0;
+        loop {
+            if picked {
+                request.id = self.shared.ids.next_lease();
+            }
+            let proposal = InternalRaftRequest { lease_grant: Some(request), ..Default::default() };
+            match self.shared.propose(proposal).await {
+                Ok(Answer::LeaseGrant(mut response)) => {
+                    self.shared.complete(&mut response.header);
+                    return Ok(Response::new(response));
+                }
+                // The client did not pick the id, so a clash is ours to solve.
+                Err(EtcdError::LeaseExist) if picked => {}
+                Err(error) => return Err(error.into()),
+                Ok(other) => {
+                    return Err(Status::internal(format!(
+                        "the log answered a grant with {other:?}"
+                    )));
+                }
+            }
+        }
+    }
+
+    async fn lease_revoke(
+        &self,
+        request: Request<LeaseRevokeRequest>,
+    ) -> Result<Response<LeaseRevokeResponse>, Status> {
+        let request = request.into_inner();
+        let proposal = InternalRaftRequest { lease_revoke: Some(request), ..Default::default() };
+        match self.shared.propose(proposal).await? {
+            Answer::LeaseRevoke(mut response) => {
+                self.shared.complete(&mut response.header);
+                Ok(Response::new(response))
+            }
+            other => Err(Status::internal(format!("the log answered a revoke with {other:?}"))),
+        }
+    }
+
+    type LeaseKeepAliveStream =
+        Pin<Box<dyn Stream<Item = Result<LeaseKeepAliveResponse, Status>> + Send>>;
+
+    async fn lease_keep_alive(
+        &self,
+        request: Request<Streaming<LeaseKeepAliveRequest>>,
+    ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
+        let shared = self.shared.clone();
+        let mut requests = request.into_inner();
+        let stream = async_stream::stream! {
+            while let Ok(Some(request)) = requests.message().await {
+                // The header says where the contacted member stood before the renewal.
+                let header = shared.header(shared.snapshot().revision());
+                match renew(&shared, LeaseId(request.id)).await {
+                    Ok(ttl) => yield Ok(LeaseKeepAliveResponse {
+                        header,
+                        id: request.id,
+                        ttl: ttl.unwrap_or(0),
+                    }),
+                    Err(error) => {
+                        yield Err(error.into());
+                        return;
+                    }
+                }
+            }
+        };
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn lease_time_to_live(
+        &self,
+        request: Request<LeaseTimeToLiveRequest>,
+    ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
+        let response = time_to_live(&self.shared, &request.into_inner()).await?;
+        Ok(Response::new(response))
+    }
+
+    async fn lease_leases(
+        &self,
+        _: Request<LeaseLeasesRequest>,
+    ) -> Result<Response<LeaseLeasesResponse>, Status> {
+        let leases = self.shared.ask(ApplyInput::Leases).await?;
+        Ok(Response::new(LeaseLeasesResponse {
+            header: self.shared.header(self.shared.snapshot().revision()),
+            leases: leases.into_iter().map(|id| LeaseStatus { id: id.0 }).collect(),
+        }))
+    }
+}

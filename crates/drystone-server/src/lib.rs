@@ -1,0 +1,134 @@
+//! A Drystone member as a process: configuration, bootstrap, threads and the gRPC face.
+//!
+//! # What it is
+//! [`parse`] reads etcd's flags and `ETCD_*` variables into a checked [`Config`]; [`Server`]
+//! restores or founds the member that the data directory holds, runs it, and stops it again.
+//! [`run`] does all of that as a program does.
+//!
+//! Inside, `drystone-member`'s parts run on a thread each (`threads.rs`), the watch hub on
+//! another (`hub.rs`), and the services (`kv.rs`, `watch.rs`, `lease.rs`, …) on tokio's
+//! workers. They share `shared.rs` and meet at channels that carry batches.
+//!
+//! # What it is not
+//! It decides nothing about consensus, keys, leases or watchers: those are the cores'. It does
+//! no blocking work on a worker.
+//!
+//! # Example
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! use drystone_server::{Parsed, Server, parse};
+//!
+//! let words = ["--name=a".to_owned(), "--data-dir=/var/lib/drystone".to_owned()];
+//! if let Ok(Parsed::Run { config, .. }) = parse(words, std::env::vars()) {
+//!     let server = Server::start(*config).await?;
+//!     tokio::signal::ctrl_c().await?;
+//!     server.stop().await;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Invariants
+//! * Nothing is answered before a majority has synced it and this member has applied it.
+//! * A failure of the log or the store ends the process; it never goes on with a guess.
+//! * Every queue is bounded: the inbox refuses, streams stall, the feed overflows into history.
+
+mod cluster;
+mod config;
+mod health;
+mod hub;
+mod ids;
+mod kv;
+mod layout;
+mod lease;
+mod logging;
+mod maintenance;
+mod peers;
+mod recover;
+mod serve;
+mod shared;
+mod texts;
+mod threads;
+mod watch;
+
+pub use config::{
+    AutoCompaction, ClusterState, Config, LogFormat, Parsed, UsageError, bind_address, parse,
+    parse_urls,
+};
+pub use logging::start as start_logging;
+pub use serve::Server;
+
+use std::process::ExitCode;
+
+/// The version of etcd whose behaviour this server has, as clients ask for it.
+pub const ETCD_VERSION: &str = "3.7.1";
+/// The version of the cluster and of the stored data, as etcd 3.7 counts it.
+pub const CLUSTER_VERSION: &str = "3.7.0";
+/// Threads that blocking reads may use at once.
+const BLOCKING_THREADS_MAX: usize = 16;
+
+/// The answer to a call that is not served yet.
+pub(crate) fn unimplemented(method: &str) -> tonic::Status {
+    tonic::Status::unimplemented(format!("{method} is not served by this version of Drystone yet"))
+}
+
+/// True when the caller asks to be refused while no leader is known.
+pub(crate) fn needs_leader(metadata: &tonic::metadata::MetadataMap) -> bool {
+    metadata.get("hasleader").is_some_and(|value| value == "true")
+}
+
+/// Runs a server as a program: flags from `words`, variables from the environment, until
+/// SIGTERM or SIGINT. Returns the exit code.
+pub fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
+    let (config, warnings) = match parse(words, std::env::vars()) {
+        Ok(Parsed::Run { config, warnings }) => (*config, warnings),
+        Ok(Parsed::Print(text)) => {
+            #[expect(clippy::print_stdout, reason = "this is what was asked for")]
+            {
+                print!("{text}");
+            }
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("{}", error.message);
+            return ExitCode::from(error.code);
+        }
+    };
+    start_logging(&config);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_name("worker")
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run_until_told(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "failed to start");
+            eprintln!("drystone: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run_until_told(config: Config) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let server = Server::start(config).await?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("received signal; shutting down"),
+        _ = interrupt.recv() => tracing::info!("received signal; shutting down"),
+    }
+    server.stop().await;
+    Ok(())
+}

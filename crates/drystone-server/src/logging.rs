@@ -1,0 +1,32 @@
+//! The log, in etcd's form: one JSON object a line on stderr, or text for people.
+
+use crate::config::{Config, LogFormat};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+/// Sends what the crates report to stderr or stdout, from the configured level on. A second
+/// call in one process changes nothing.
+pub fn start(config: &Config) {
+    let level = match config.log_level.as_str() {
+        "panic" | "fatal" => "error",
+        level => level,
+    };
+    // The libraries below speak up only when something is wrong.
+    let filter = EnvFilter::new(format!(
+        "warn,drystone={level},drystone_server={level},drystone_peer={level},drystone_member={level},drystone_machine={level},drystone_rocks={level},drystone_watch={level},drystone_raft={}",
+        if level == "debug" { "debug" } else { "warn" }
+    ));
+    let writer = if config.log_to_stdout {
+        BoxMakeWriter::new(std::io::stdout)
+    } else {
+        BoxMakeWriter::new(std::io::stderr)
+    };
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let installed = match config.log_format {
+        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+        LogFormat::Console => subscriber.with_ansi(false).try_init(),
+    };
+    if installed.is_err() {
+        tracing::debug!("a log is installed already");
+    }
+}

@@ -1,0 +1,176 @@
+//! The Maintenance service: how a member is, and digests of what it holds.
+
+use crate::shared::Shared;
+use drystone_api::errors::EtcdError;
+use drystone_api::etcdserverpb::{
+    AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeInfo,
+    DowngradeRequest, DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse,
+    InternalRaftRequest, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, SnapshotResponse,
+    StatusRequest, StatusResponse, alarm_request::AlarmAction, maintenance_server::Maintenance,
+};
+use drystone_backend::{Backend, BackendError, Table};
+use drystone_machine::{Answer, convert};
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tonic::{Request, Response, Status};
+
+/// Keys of the table `meta` that differ from member to member and stay out of the hash.
+const UNHASHED: [&[u8]; 3] = [b"consistent_index", b"term", b"storageVersion"];
+
+/// Serves `etcdserverpb.Maintenance`.
+#[derive(Clone, Debug)]
+pub(crate) struct MaintenanceService {
+    shared: Arc<Shared>,
+}
+
+impl MaintenanceService {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn errors(&self) -> Vec<String> {
+        let mut errors = Vec::new();
+        if self.shared.status.leader().is_none() {
+            errors.push(EtcdError::NoLeader.message().to_owned());
+        }
+        let alarms = self.shared.view.read().alarms.clone();
+        errors.extend(
+            alarms
+                .list(None)
+                .map(|(member, alarm)| format!("memberID:{} alarm:{}", member.0, alarm.name())),
+        );
+        errors
+    }
+}
+
+/// CRC-32C over the name of every table and the keys and values in it, as etcd's
+/// `backend.Hash`; for debugging one member, not for comparing two.
+fn hash(backend: &dyn Backend) -> Result<u32, BackendError> {
+    let view = backend.view()?;
+    let mut sum = 0;
+    for table in Table::ALL {
+        sum = crc32c::crc32c_append(sum, table.name().as_bytes());
+        view.scan(table, (Bound::Unbounded, Bound::Unbounded), &mut |key, value| {
+            if table != Table::Meta || !UNHASHED.contains(&key) {
+                sum = crc32c::crc32c_append(crc32c::crc32c_append(sum, key), value);
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(sum)
+}
+
+#[tonic::async_trait]
+impl Maintenance for MaintenanceService {
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let shared = &self.shared;
+        let size = shared.view.read().backend.size();
+        let is_learner = {
+            let view = shared.view.read();
+            view.membership.member(shared.member).is_some_and(|member| member.is_learner)
+        };
+        let quota = shared.config.quota_backend_bytes;
+        Ok(Response::new(StatusResponse {
+            header: shared.header(shared.snapshot().revision()),
+            version: crate::ETCD_VERSION.to_owned(),
+            db_size: i64::try_from(size.allocated_bytes).unwrap_or(i64::MAX),
+            leader: shared.status.leader.load(Ordering::Acquire),
+            raft_index: shared.status.committed.load(Ordering::Acquire),
+            raft_term: shared.status.term.load(Ordering::Acquire),
+            raft_applied_index: shared.status.applied.load(Ordering::Acquire),
+            errors: self.errors(),
+            db_size_in_use: i64::try_from(size.in_use_bytes).unwrap_or(i64::MAX),
+            is_learner,
+            storage_version: crate::CLUSTER_VERSION.to_owned(),
+            db_size_quota: quota.map_or(-1, |quota| i64::try_from(quota).unwrap_or(i64::MAX)),
+            downgrade_info: Some(DowngradeInfo::default()),
+        }))
+    }
+
+    async fn hash(&self, _: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        let backend = self.shared.view.read().backend.clone();
+        let hash = tokio::task::spawn_blocking(move || hash(backend.as_ref()))
+            .await
+            .map_err(|_| Status::from(EtcdError::Stopped))?
+            .map_err(|error| Status::internal(error.to_string()))?;
+        let header = self.shared.header(self.shared.snapshot().revision());
+        Ok(Response::new(HashResponse { header, hash }))
+    }
+
+    async fn hash_kv(
+        &self,
+        request: Request<HashKvRequest>,
+    ) -> Result<Response<HashKvResponse>, Status> {
+        let revision = request.into_inner().revision;
+        let snapshot = self.shared.snapshot();
+        let header = self.shared.header(snapshot.revision());
+        let hash = tokio::task::spawn_blocking(move || snapshot.hash_kv(revision))
+            .await
+            .map_err(|_| Status::from(EtcdError::Stopped))?;
+        match hash {
+            Ok(hash) => Ok(Response::new(HashKvResponse {
+                header,
+                hash: hash.hash,
+                compact_revision: hash.compact_revision,
+                hash_revision: hash.revision,
+            })),
+            Err(error) => Err(match convert::refusal(error) {
+                Ok(refusal) => refusal.into(),
+                Err(failure) => Status::internal(failure.to_string()),
+            }),
+        }
+    }
+
+    async fn alarm(
+        &self,
+        request: Request<AlarmRequest>,
+    ) -> Result<Response<AlarmResponse>, Status> {
+        let request = request.into_inner();
+        if AlarmAction::try_from(request.action).is_err() {
+            // etcd's own handler crashes on an action it does not know.
+            return Err(Status::invalid_argument(format!(
+                "unknown alarm action {}; use GET, ACTIVATE or DEACTIVATE",
+                request.action
+            )));
+        }
+        let proposal = InternalRaftRequest { alarm: Some(request), ..Default::default() };
+        match self.shared.propose(proposal).await? {
+            Answer::Alarm(mut response) => {
+                self.shared.complete(&mut response.header);
+                Ok(Response::new(response))
+            }
+            other => Err(Status::internal(format!("the log answered an alarm with {other:?}"))),
+        }
+    }
+
+    async fn defragment(
+        &self,
+        _: Request<DefragmentRequest>,
+    ) -> Result<Response<DefragmentResponse>, Status> {
+        Err(crate::unimplemented("Defragment"))
+    }
+
+    type SnapshotStream = tokio_stream::Empty<Result<SnapshotResponse, Status>>;
+
+    async fn snapshot(
+        &self,
+        _: Request<SnapshotRequest>,
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
+        Err(crate::unimplemented("Snapshot"))
+    }
+
+    async fn move_leader(
+        &self,
+        _: Request<MoveLeaderRequest>,
+    ) -> Result<Response<MoveLeaderResponse>, Status> {
+        Err(crate::unimplemented("MoveLeader"))
+    }
+
+    async fn downgrade(
+        &self,
+        _: Request<DowngradeRequest>,
+    ) -> Result<Response<DowngradeResponse>, Status> {
+        Err(crate::unimplemented("Downgrade"))
+    }
+}

@@ -1,0 +1,225 @@
+//! From a data directory to a member that can run: a new one is founded, an old one restored.
+
+use crate::config::{ClusterState, Config};
+use crate::layout::Layout;
+use crate::shared::ReadToken;
+use anyhow::{Context, bail};
+use drystone_backend::Backend;
+use drystone_machine::{MachineConfig, Membership};
+use drystone_member::{Applier, ApplierConfig, Founding, LogWriter, Node, NodeConfig};
+use drystone_raft::{Recovered, Replica};
+use drystone_rocks::RocksBackend;
+use drystone_types::{Applied, ClusterId, HardState, LogIndex, MemberId};
+use drystone_wal::{FsDisk, Identity, Wal};
+use rand::SeedableRng;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long reads may stay unanswered before their round is repeated (etcd: 500 ms).
+const READ_RETRY: Duration = Duration::from_millis(500);
+/// How long the log is kept for the receiver of a snapshot (etcd: 30 s).
+const SNAPSHOT_HOLD: Duration = Duration::from_secs(30);
+/// How long a lease that was asked to end is left alone before it is asked again (etcd: 3 s).
+const EXPIRY_RETRY: Duration = Duration::from_secs(3);
+/// How often the remaining time of long leases is logged (etcd: 5 min).
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);
+
+/// The parts of a member, restored.
+pub(crate) struct Parts {
+    pub(crate) cluster: ClusterId,
+    pub(crate) member: MemberId,
+    pub(crate) node: Node<ReadToken>,
+    pub(crate) log: LogWriter,
+    pub(crate) applier: Applier<ReadToken>,
+    pub(crate) membership: Membership,
+    pub(crate) applied: Applied,
+}
+
+/// Opens the store in a folder, with the memory that the configuration allows.
+pub(crate) fn open_store(config: &Config, dir: &Path) -> anyhow::Result<Arc<dyn Backend>> {
+    let settings = drystone_rocks::Config {
+        block_cache_bytes: config.block_cache_bytes,
+        write_buffer_bytes: config.write_buffer_bytes,
+        ..drystone_rocks::Config::default()
+    };
+    let store = RocksBackend::open(dir, settings)
+        .with_context(|| format!("cannot open the store in {}", dir.display()))?;
+    Ok(Arc::new(store))
+}
+
+/// Founds a new member, or restores the one that the data directory holds.
+pub(crate) fn recover(config: &Config, layout: &Layout, seed: u64) -> anyhow::Result<Parts> {
+    layout.create()?;
+    let disk = Arc::new(FsDisk);
+    let wal_config =
+        drystone_wal::Config { checksum_seed: seed, ..drystone_wal::Config::default() };
+    let has_log = Wal::exists(disk.as_ref(), layout.wal())?;
+    let identity = layout.identity()?;
+    let (wal, recovered, identity, store_dir) = match identity {
+        Some((cluster, member)) if has_log => {
+            let identity = Identity { cluster, member };
+            let dir = layout.current_store()?;
+            let (wal, recovered) =
+                Wal::open(disk, layout.wal(), wal_config, identity, LogIndex(0))?;
+            let dir = choose_store(config, layout, &dir, recovered.start.index)?;
+            (wal, recovered, identity, dir)
+        }
+        None if has_log => bail!(
+            "{} holds a log but the data directory does not say whose; restore the whole data \
+             directory or start with an empty one",
+            layout.wal().display()
+        ),
+        // An identity without a log: the first start was cut short before anything was
+        // promised, so it begins again.
+        _ => {
+            let (wal, founding_log, identity) = found(config, layout, disk, wal_config)?;
+            (wal, founding_log, identity, layout.current_store()?)
+        }
+    };
+    if let Some(torn) = &recovered.torn {
+        tracing::warn!(
+            file = %torn.file.display(),
+            offset = torn.offset,
+            "cut off a write that was never finished"
+        );
+    }
+    layout.set_current_store(&store_dir)?;
+    layout.sweep(&store_dir)?;
+    let store = open_store(config, &store_dir)?;
+    assemble(config, seed, identity, wal, recovered, store)
+}
+
+/// The first log of a new cluster's member.
+fn found(
+    config: &Config,
+    layout: &Layout,
+    disk: Arc<FsDisk>,
+    wal_config: drystone_wal::Config,
+) -> anyhow::Result<(Wal, drystone_wal::Recovered, Identity)> {
+    if config.initial_cluster_state == ClusterState::Existing {
+        bail!(
+            "--initial-cluster-state=existing: joining a running cluster is not served yet; \
+             start all members of a new cluster with --initial-cluster-state=new"
+        );
+    }
+    let founding = Founding::new(&config.initial_cluster, &config.initial_cluster_token)?;
+    let member = founding.id_of(&config.name).with_context(|| {
+        format!("couldn't find local name {:?} in the initial cluster configuration", config.name)
+    })?;
+    layout.set_identity(founding.cluster, member)?;
+    let identity = Identity { cluster: founding.cluster, member };
+    let (entries, hard_state) = founding.log();
+    let mut wal = Wal::create(disk, layout.wal(), wal_config, identity)?;
+    wal.append_and_sync(&entries, Some(hard_state))?;
+    let last = wal.last();
+    let recovered =
+        drystone_wal::Recovered { hard_state, last, entries, ..drystone_wal::Recovered::default() };
+    Ok((wal, recovered, identity))
+}
+
+/// The store to go on with: the current one, or the snapshot that the log already counts on
+/// when the crash came between the two.
+fn choose_store(
+    config: &Config,
+    layout: &Layout,
+    current: &Path,
+    log_start: LogIndex,
+) -> anyhow::Result<std::path::PathBuf> {
+    let holds = |dir: &Path| -> anyhow::Result<LogIndex> {
+        if dir.exists() { Ok(open_store(config, dir)?.applied().index) } else { Ok(LogIndex(0)) }
+    };
+    let applied = holds(current)?;
+    if applied >= log_start {
+        return Ok(current.to_path_buf());
+    }
+    let incoming = layout.store_at(log_start);
+    let installed = holds(&incoming)?;
+    if installed < log_start {
+        bail!(
+            "the store in {} ends at entry {applied}, but the log in {} begins after entry \
+             {log_start}; what lies between is lost. Restore the whole data directory, or remove \
+             the member and add a new one",
+            current.display(),
+            layout.wal().display()
+        );
+    }
+    Ok(incoming)
+}
+
+fn assemble(
+    config: &Config,
+    seed: u64,
+    identity: Identity,
+    wal: Wal,
+    recovered: drystone_wal::Recovered,
+    store: Arc<dyn Backend>,
+) -> anyhow::Result<Parts> {
+    let applier = Applier::open(store, applier_config(config))?;
+    let membership = applier.machine().membership().clone();
+    let applied = applier.machine().applied();
+    tracing::info!(
+        cluster = %identity.cluster,
+        member = %identity.member,
+        applied = %applied.index,
+        last = %recovered.last.index,
+        entries = recovered.entries.len(),
+        "restored a member"
+    );
+    let hard_state = HardState { commit: recovered.hard_state.commit, ..recovered.hard_state };
+    let replica = Replica::new(
+        drystone_raft::Config {
+            election_ticks: config.election_ticks,
+            proposal_bytes_max: config.max_request_bytes + (1 << 20),
+            ..drystone_raft::Config::new(identity.member)
+        },
+        Recovered {
+            hard_state,
+            conf_state: membership.conf_state(),
+            start: Applied { index: recovered.before.index, term: recovered.before.term },
+            entries: recovered.entries,
+            applied: applied.index,
+        },
+        Box::new(rand::rngs::StdRng::seed_from_u64(seed)),
+    )?;
+    let ticks = |time: Duration| {
+        let ticks = time.as_millis() / config.heartbeat_interval.as_millis().max(1);
+        usize::try_from(ticks).unwrap_or(usize::MAX).max(1)
+    };
+    let node_config = NodeConfig {
+        catchup_entries: config.snapshot_catchup_entries,
+        read_retry_ticks: ticks(READ_RETRY),
+        snapshot_hold_ticks: ticks(SNAPSHOT_HOLD),
+        first_read_context: seed,
+        ..NodeConfig::default()
+    };
+    Ok(Parts {
+        cluster: identity.cluster,
+        member: identity.member,
+        node: Node::new(node_config, replica, applied.index, applied.index),
+        log: LogWriter::new(wal),
+        applier,
+        membership,
+        applied,
+    })
+}
+
+fn applier_config(config: &Config) -> ApplierConfig {
+    ApplierConfig {
+        machine: MachineConfig {
+            store: drystone_mvcc::Config::default()
+                .with_value_cache_bytes(config.value_cache_bytes),
+            lease: drystone_lease::Config {
+                ttl_seconds_min: config.lease_ttl_seconds_min(),
+                expiry_retry: EXPIRY_RETRY,
+                checkpoint_interval: Some(CHECKPOINT_INTERVAL),
+                ..drystone_lease::Config::default()
+            },
+            learners_max: config.learners_max,
+        },
+        flush_entries: config.snapshot_count,
+        lease_extend: config.election_timeout(),
+        expiries_max: 500,
+        checkpoints_max: 1_000,
+    }
+}

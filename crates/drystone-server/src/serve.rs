@@ -1,0 +1,458 @@
+//! A running member: threads started, listeners served, and all of it ended again.
+
+use crate::cluster::ClusterService;
+use crate::config::{AutoCompaction, Config, bind_address};
+use crate::hub::{Command, HubHandle, HubThread};
+use crate::ids::Ids;
+use crate::kv::KvService;
+use crate::layout::Layout;
+use crate::lease::LeaseService;
+use crate::maintenance::MaintenanceService;
+use crate::peers::{PeerHandler, follow};
+use crate::recover::{Parts, open_store, recover};
+use crate::shared::{ApplyInput, Input, Shared, Status, View};
+use crate::threads::{ApplyThread, MemberThread, run_flusher, run_log};
+use crate::watch::WatchService;
+use anyhow::Context;
+use drystone_api::etcdserverpb::cluster_server::ClusterServer;
+use drystone_api::etcdserverpb::lease_server::LeaseServer;
+use drystone_api::etcdserverpb::maintenance_server::MaintenanceServer;
+use drystone_api::etcdserverpb::{CompactionRequest, InternalRaftRequest};
+use drystone_api::health::health_server::HealthServer;
+use drystone_api::limits::TRANSPORT_OVERHEAD_BYTES;
+use drystone_api::membershippb::{
+    Attributes, ClusterMemberAttrSetRequest, ClusterVersionSetRequest,
+};
+use drystone_api::raw::{kv_server::KvServer, watch_server::WatchServer};
+use drystone_peer::{Fetch, PeerUrl, TcpDialer, Transport};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server as GrpcServer;
+
+/// Inputs that may wait for the member's thread; beyond it requests are refused.
+const INBOX_MAX: usize = 16_384;
+/// How long a question to another member may take.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause between two tries to tell the cluster of this member.
+const PUBLISH_PAUSE: Duration = Duration::from_millis(200);
+/// How often the leader looks whether the cluster has a version.
+const VERSION_PAUSE: Duration = Duration::from_millis(500);
+/// How long a stopping leader waits for another to take over.
+const HAND_OVER_MAX: Duration = Duration::from_secs(2);
+/// How long open calls may go on after the server was told to stop.
+const GRACE_MAX: Duration = Duration::from_secs(2);
+/// HTTP/2 windows: large enough that a list is not cut up by its round trips.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// Streams that a client may reset before it is taken for an attacker (h2's own default).
+const PENDING_RESETS_MAX: usize = 20;
+
+/// A member that runs. Dropping it without [`Server::stop`] leaves its threads running.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    log_thread: Option<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    client_addresses: Vec<std::net::SocketAddr>,
+}
+
+impl Server {
+    /// Restores or founds the member, starts its threads, and serves peers at once and clients
+    /// as soon as the cluster knows of it. Returns when all listeners are bound.
+    ///
+    /// # Errors
+    /// What could not be opened or bound, and why.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let peers = bind(&config.listen_peer_urls, "--listen-peer-urls").await?;
+        let clients = bind(&config.listen_client_urls, "--listen-client-urls").await?;
+        let layout = Layout::new(&config.data_dir, config.wal_dir.as_deref());
+        let seed: u64 = rand::random();
+        let parts = {
+            let (config, layout) = (config.clone(), layout.clone());
+            tokio::task::spawn_blocking(move || recover(&config, &layout, seed)).await??
+        };
+        let (shared, mut server) = launch(config, layout, parts, seed)?;
+        for listener in peers {
+            let transport = shared.transport.get().context("the transport was just set")?.clone();
+            server.tasks.push(tokio::spawn(async move { transport.serve(listener).await }));
+        }
+        server.client_addresses =
+            clients.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        server.tasks.push(tokio::spawn(announce(shared.clone(), clients, server.stop.subscribe())));
+        server.tasks.push(tokio::spawn(keep_version(shared.clone(), server.stop.subscribe())));
+        server.tasks.push(tokio::spawn(auto_compact(shared, server.stop.subscribe())));
+        Ok(server)
+    }
+
+    /// The addresses that clients can reach, also where port 0 was asked for.
+    #[must_use]
+    pub fn client_addresses(&self) -> &[std::net::SocketAddr] {
+        &self.client_addresses
+    }
+
+    /// Hands leadership over, ends open calls, flushes what waits and ends all threads.
+    pub async fn stop(mut self) {
+        self.hand_over().await;
+        self.shared.stopping.store(true, Ordering::Release);
+        let _ = self.stop.send(true);
+        for task in self.tasks.drain(..) {
+            let abort = task.abort_handle();
+            if tokio::time::timeout(GRACE_MAX, task).await.is_err() {
+                abort.abort();
+            }
+        }
+        if let Some(transport) = self.shared.transport.get() {
+            transport.stop().await;
+        }
+        let shared = self.shared.clone();
+        let threads = std::mem::take(&mut self.threads);
+        let log_thread = self.log_thread.take();
+        let ended = tokio::task::spawn_blocking(move || {
+            shared.hub.send_blocking(Command::Stop);
+            let _ = shared.inbox.send(Input::Stop);
+            let _ = shared.apply.send(ApplyInput::Stop);
+            for thread in threads.into_iter().chain(log_thread) {
+                if thread.join().is_err() {
+                    tracing::error!("a thread ended badly");
+                }
+            }
+            // What is flushed now need not be applied again at the next start.
+            let backend = shared.view.read().backend.clone();
+            if let Err(error) = backend.flush() {
+                tracing::error!(%error, "the store could not be flushed");
+            }
+        });
+        if ended.await.is_err() {
+            tracing::error!("the member did not stop cleanly");
+        }
+        tracing::info!("stopped");
+    }
+
+    /// Gives leadership away, so that the others need not wait for an election timeout.
+    async fn hand_over(&self) {
+        let alone = self.shared.view.read().membership.members().count() < 2;
+        if alone || !self.shared.status.is_leader.load(Ordering::Acquire) {
+            return;
+        }
+        let (done, told) = oneshot::channel();
+        if self.shared.inbox.try_send(Input::HandOver(done)).is_err() || told.await.is_err() {
+            return;
+        }
+        let deadline = Instant::now() + HAND_OVER_MAX;
+        while self.shared.status.is_leader.load(Ordering::Acquire) && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+async fn bind(urls: &[String], flag: &str) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for url in urls {
+        let address = bind_address(url).map_err(|reason| anyhow::anyhow!("{flag}: {reason}"))?;
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("{flag}: cannot listen on {url}"))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// Makes the shared state and starts the threads.
+fn launch(
+    config: Config,
+    layout: Layout,
+    parts: Parts,
+    seed: u64,
+) -> anyhow::Result<(Arc<Shared>, Server)> {
+    let Parts { cluster, member, node, log, applier, membership, applied } = parts;
+    let (inbox, inbox_receiver) = crossbeam_channel::bounded(INBOX_MAX);
+    let (apply, apply_receiver) = crossbeam_channel::unbounded();
+    let (log_sender, log_receiver) = crossbeam_channel::unbounded();
+    let (flush, flush_receiver) = crossbeam_channel::bounded(1);
+    let machine = applier.machine();
+    let snapshot = machine.reader().snapshot();
+    let (hub, hub_commands) = HubHandle::new(snapshot.revision(), snapshot.compacted());
+    drop(snapshot);
+    let view = Arc::new(RwLock::new(View {
+        reader: machine.reader(),
+        backend: machine.backend().clone(),
+        membership: Arc::new(membership.clone()),
+        alarms: Arc::new(machine.alarms().clone()),
+    }));
+    let status = Status::default();
+    status.applied.store(applied.index.0, Ordering::Release);
+    status.applied_term.store(applied.term.0, Ordering::Release);
+    status.flushed.store(applied.index.0, Ordering::Release);
+    let origin = Instant::now();
+    let shared = Arc::new(Shared {
+        ids: Ids::new(member, SystemTime::now()),
+        config,
+        cluster,
+        member,
+        status,
+        view: view.clone(),
+        waiters: dashmap::DashMap::new(),
+        inbox,
+        apply,
+        hub: hub.clone(),
+        layout: layout.clone(),
+        received: Mutex::new(BTreeMap::new()),
+        transport: OnceLock::new(),
+        fetch: Fetch::new(Arc::new(TcpDialer), FETCH_TIMEOUT),
+        origin,
+        alarm_proposed: AtomicBool::new(false),
+        stopping: AtomicBool::new(false),
+    });
+    connect(&shared, &layout, &membership)?;
+
+    let member_thread = MemberThread {
+        shared: shared.clone(),
+        node,
+        inbox: inbox_receiver,
+        log: log_sender,
+        parked: VecDeque::new(),
+    };
+    let sweeping = applier.machine().is_sweeping();
+    let store_config = shared.config.clone();
+    let apply_thread = ApplyThread {
+        shared: shared.clone(),
+        applier,
+        inputs: apply_receiver,
+        flush,
+        hub: hub.clone(),
+        open_store: Box::new(move |dir| open_store(&store_config, dir)),
+        swept_waiters: Vec::new(),
+        sweeping,
+    };
+    let watch_config = drystone_watch::Config {
+        fragment_bytes: shared.config.max_request_bytes + TRANSPORT_OVERHEAD_BYTES,
+        progress_interval: shared.config.watch_progress_interval,
+        ..drystone_watch::Config::default()
+    };
+    let hub_thread = HubThread::new(watch_config, seed, hub, hub_commands, view, origin);
+    let for_log = shared.clone();
+    let for_flusher = shared.clone();
+    let threads = vec![
+        spawn("member", move || member_thread.run())?,
+        spawn("apply", move || apply_thread.run())?,
+        spawn("watch", move || hub_thread.run())?,
+        spawn("flush", move || run_flusher(&for_flusher, &flush_receiver))?,
+    ];
+    // The log's thread ends when the member's thread has, and everything appended is synced.
+    let log_thread = spawn("log", move || run_log(&for_log, log, &log_receiver))?;
+    let (stop, _) = watch::channel(false);
+    let server = Server {
+        shared: shared.clone(),
+        threads,
+        log_thread: Some(log_thread),
+        stop,
+        tasks: Vec::new(),
+        client_addresses: Vec::new(),
+    };
+    Ok((shared, server))
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .with_context(|| format!("cannot start the {name} thread"))
+}
+
+/// Starts to talk with the other members.
+fn connect(
+    shared: &Arc<Shared>,
+    layout: &Layout,
+    membership: &drystone_machine::Membership,
+) -> anyhow::Result<()> {
+    let parse = |urls: &[String]| -> Vec<PeerUrl> {
+        urls.iter().filter_map(|url| url.parse().ok()).collect()
+    };
+    let mut config = drystone_peer::Config::new(shared.member, shared.cluster);
+    config.peer_urls = parse(&shared.config.initial_advertise_peer_urls);
+    let handler = PeerHandler { shared: Arc::downgrade(shared), layout: layout.clone() };
+    let transport = Transport::new(config, Arc::new(handler), Arc::new(TcpDialer))?;
+    follow(&transport, membership);
+    // A founding member's store knows nobody until its first entries are applied.
+    if membership.members().next().is_none() {
+        for (_, urls) in &shared.config.initial_cluster {
+            let id = drystone_machine::member_id(urls, &shared.config.initial_cluster_token, None);
+            transport.add_peer(id, parse(urls));
+        }
+    }
+    shared.transport.set(transport).map_err(|_| anyhow::anyhow!("the transport is set already"))
+}
+
+/// Tells the cluster this member's name and client URLs, then serves clients.
+async fn announce(
+    shared: Arc<Shared>,
+    listeners: Vec<TcpListener>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        let attributes = Attributes {
+            name: shared.config.name.clone(),
+            client_urls: shared.config.advertise_client_urls.clone(),
+        };
+        let known = {
+            let view = shared.view.read();
+            view.membership.member(shared.member).is_some_and(|member| {
+                member.name == attributes.name && member.client_urls == attributes.client_urls
+            })
+        };
+        // A restarted member that the cluster knows already still waits for a leader, so that
+        // what it serves first is not older than what it served last.
+        let done = if known {
+            shared.confirm_read().await.is_ok()
+        } else {
+            let request = InternalRaftRequest {
+                cluster_member_attr_set: Some(ClusterMemberAttrSetRequest {
+                    member_id: shared.member.0,
+                    member_attributes: Some(attributes),
+                }),
+                ..Default::default()
+            };
+            shared.propose(request).await.is_ok()
+        };
+        if done {
+            break;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PUBLISH_PAUSE) => {}
+            _ = stop.changed() => return,
+        }
+    }
+    tracing::info!(
+        name = shared.config.name,
+        urls = shared.config.advertise_client_urls.join(","),
+        "ready to serve client requests"
+    );
+    let served = listeners
+        .into_iter()
+        .map(|listener| tokio::spawn(serve_clients(shared.clone(), listener, stop.clone())));
+    for task in served.collect::<Vec<_>>() {
+        if let Ok(Err(error)) = task.await {
+            tracing::error!(%error, "a client listener ended");
+        }
+    }
+}
+
+async fn serve_clients(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), tonic::transport::Error> {
+    let receive_max = shared.config.max_request_bytes + TRANSPORT_OVERHEAD_BYTES;
+    let send_max = drystone_api::limits::RESPONSE_BYTES_MAX;
+    let keepalive = shared.config.grpc_keepalive_interval;
+    let incoming = TcpListenerStream::new(listener);
+    let incoming = tokio_stream::StreamExt::map(incoming, |connection| {
+        connection.inspect(|connection| {
+            // Answers are small; waiting to fill a segment only delays them.
+            let _ = connection.set_nodelay(true);
+        })
+    });
+    macro_rules! sized {
+        ($server:expr) => {
+            $server.max_decoding_message_size(receive_max).max_encoding_message_size(send_max)
+        };
+    }
+    GrpcServer::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(shared.config.max_concurrent_streams)
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+        .http2_keepalive_interval((!keepalive.is_zero()).then_some(keepalive))
+        .http2_keepalive_timeout(Some(shared.config.grpc_keepalive_timeout))
+        .layer(crate::texts::GoTexts)
+        .add_service(sized!(KvServer::new(KvService::new(shared.clone()))))
+        .add_service(sized!(WatchServer::new(WatchService::new(shared.clone()))))
+        .add_service(sized!(LeaseServer::new(LeaseService::new(shared.clone()))))
+        .add_service(sized!(ClusterServer::new(ClusterService::new(shared.clone()))))
+        .add_service(sized!(MaintenanceServer::new(MaintenanceService::new(shared))))
+        .add_service(HealthServer::new(crate::health::HealthService))
+        .serve_with_incoming_shutdown(incoming, async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        })
+        .await
+}
+
+/// As the leader, gives a cluster without a version the one that all members here speak.
+async fn keep_version(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let decided = shared.view.read().membership.version().is_some();
+        if decided {
+            return;
+        }
+        if shared.status.is_leader.load(Ordering::Acquire) {
+            let request = InternalRaftRequest {
+                cluster_version_set: Some(ClusterVersionSetRequest {
+                    ver: crate::CLUSTER_VERSION.to_owned(),
+                }),
+                ..Default::default()
+            };
+            if let Err(error) = shared.propose(request).await {
+                tracing::debug!(%error, "the cluster's version could not be set yet");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(VERSION_PAUSE) => {}
+            _ = stop.changed() => return,
+        }
+    }
+}
+
+/// As the leader, compacts history that nobody asked to keep (`server/etcdserver/api/v3compactor`).
+async fn auto_compact(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let mode = shared.config.auto_compaction;
+    let (pause, samples_max) = match mode {
+        AutoCompaction::Off => return,
+        AutoCompaction::Revisions(_) => (Duration::from_secs(300), 1),
+        // Ten samples a period, so that what is kept is between one period and 1.1.
+        AutoCompaction::Periodic(period) => (period.min(Duration::from_secs(3600)) / 10, {
+            let pause = period.min(Duration::from_secs(3600)) / 10;
+            usize::try_from(period.as_millis().div_ceil(pause.as_millis().max(1))).unwrap_or(1)
+        }),
+    };
+    let mut samples: VecDeque<i64> = VecDeque::new();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.changed() => return,
+        }
+        let revision = shared.snapshot().revision();
+        samples.push_back(revision);
+        let target = match mode {
+            AutoCompaction::Off => return,
+            AutoCompaction::Revisions(keep) => {
+                samples.clear();
+                revision - keep
+            }
+            AutoCompaction::Periodic(_) if samples.len() > samples_max => {
+                samples.pop_front().unwrap_or(0)
+            }
+            AutoCompaction::Periodic(_) => 0,
+        };
+        let leads = shared.status.is_leader.load(Ordering::Acquire);
+        if !leads || target <= shared.snapshot().compacted().max(0) {
+            continue;
+        }
+        let request = InternalRaftRequest {
+            compaction: Some(CompactionRequest { revision: target, physical: false }),
+            ..Default::default()
+        };
+        match shared.propose(request).await {
+            Ok(_) => tracing::info!(revision = target, "compacted history"),
+            Err(error) => tracing::warn!(revision = target, %error, "history was not compacted"),
+        }
+    }
+}

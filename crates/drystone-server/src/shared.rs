@@ -1,0 +1,297 @@
+//! What every part of a running server shares: who it is, how to reach its threads, and what
+//! it can answer without asking them.
+
+use crate::config::Config;
+use crate::hub::HubHandle;
+use crate::ids::Ids;
+use crate::layout::Layout;
+use bytes::Bytes;
+use crossbeam_channel::{Sender, TrySendError};
+use dashmap::DashMap;
+use drystone_api::errors::EtcdError;
+use drystone_api::etcdserverpb::{
+    AlarmRequest, InternalRaftRequest, RequestHeader, ResponseHeader, alarm_request::AlarmAction,
+};
+use drystone_backend::Backend;
+use drystone_lease::TimeToLive;
+use drystone_machine::{Alarm, Alarms, Answer, Membership, quota};
+use drystone_member::{LeaderCommand, Leadership, Work};
+use drystone_mvcc::{Reader, Snapshot};
+use drystone_peer::{Fetch, Transport};
+use drystone_raft::{ConfChange, Message, SnapshotMeta};
+use drystone_types::{ClusterId, LeaseId, LogIndex, MemberId};
+use parking_lot::{Mutex, RwLock};
+use prost::Message as _;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// The answer to one proposal, sent to whoever waits for it.
+pub(crate) type Reply = oneshot::Sender<Result<Answer, EtcdError>>;
+/// Tells a linearizable read that it may go on.
+pub(crate) type ReadToken = oneshot::Sender<Result<(), EtcdError>>;
+
+/// What the member's thread takes in.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A client's command, under the id its waiter is filed under.
+    Propose { id: u64, data: Bytes },
+    /// A command that only the leader of one term may propose.
+    Lead(LeaderCommand),
+    /// A linearizable read.
+    Read(ReadToken),
+    /// A message of another member.
+    Peer(Message),
+    /// Messages to a member do not get through.
+    Unreachable(MemberId),
+    /// A snapshot's transfer ended.
+    SnapshotSent(MemberId, bool),
+    /// A snapshot for a member was made.
+    SnapshotReady(MemberId, SnapshotMeta),
+    /// No snapshot could be made for a member.
+    SnapshotFailed(MemberId),
+    /// The change of membership in an entry was applied, or found invalid.
+    Membership(LogIndex, ConfChange),
+    /// Something that is told by a counter moved: look.
+    Wake,
+    /// Hand leadership over, then answer.
+    HandOver(oneshot::Sender<()>),
+    /// End the thread.
+    Stop,
+}
+
+/// What the apply thread takes in.
+#[derive(Debug)]
+pub(crate) enum ApplyInput {
+    /// Committed entries, or a snapshot to install.
+    Work(Vec<Work>),
+    /// Reads to release once the index is applied.
+    Reads(LogIndex, Vec<ReadToken>),
+    /// Who leads.
+    Lead(Leadership),
+    /// Reset a lease's clock: its granted seconds, `None` for an unknown lease.
+    Renew(LeaseId, oneshot::Sender<Result<Option<i64>, EtcdError>>),
+    /// What is left of a lease.
+    TimeToLive(LeaseId, bool, oneshot::Sender<Result<Option<TimeToLive>, EtcdError>>),
+    /// All leases.
+    Leases(oneshot::Sender<Vec<LeaseId>>),
+    /// Tell when compaction has removed everything it let go.
+    Swept(oneshot::Sender<()>),
+    /// Make a snapshot for a member.
+    Snapshot(MemberId),
+    /// End the thread.
+    Stop,
+}
+
+/// What readers need; replaced as a whole when a snapshot is installed.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) reader: Reader,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) membership: Arc<Membership>,
+    pub(crate) alarms: Arc<Alarms>,
+}
+
+/// Numbers that one thread writes and all may read.
+#[derive(Debug, Default)]
+pub(crate) struct Status {
+    pub(crate) leader: AtomicU64,
+    pub(crate) term: AtomicU64,
+    pub(crate) is_leader: AtomicBool,
+    pub(crate) committed: AtomicU64,
+    pub(crate) applied: AtomicU64,
+    pub(crate) applied_term: AtomicU64,
+    pub(crate) flushed: AtomicU64,
+    pub(crate) persisted: AtomicU64,
+}
+
+impl Status {
+    pub(crate) fn leader(&self) -> Option<MemberId> {
+        match self.leader.load(Ordering::Acquire) {
+            0 => None,
+            id => Some(MemberId(id)),
+        }
+    }
+}
+
+/// A running server, as its parts see it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) cluster: ClusterId,
+    pub(crate) member: MemberId,
+    pub(crate) ids: Ids,
+    pub(crate) status: Status,
+    pub(crate) view: Arc<RwLock<View>>,
+    pub(crate) waiters: DashMap<u64, Reply>,
+    pub(crate) inbox: Sender<Input>,
+    pub(crate) apply: Sender<ApplyInput>,
+    pub(crate) hub: HubHandle,
+    pub(crate) layout: Layout,
+    /// Snapshots that came in and wait to be installed, by index.
+    pub(crate) received: Mutex<BTreeMap<LogIndex, PathBuf>>,
+    /// Set once at start, before any message can leave.
+    pub(crate) transport: OnceLock<Transport>,
+    pub(crate) fetch: Fetch,
+    /// Origin of the monotonic time that leases and the hub are given.
+    pub(crate) origin: Instant,
+    pub(crate) alarm_proposed: AtomicBool,
+    pub(crate) stopping: AtomicBool,
+}
+
+/// Takes a waiter out of the table when its caller goes away.
+struct WaiterGuard<'a> {
+    waiters: &'a DashMap<u64, Reply>,
+    id: u64,
+}
+
+impl Drop for WaiterGuard<'_> {
+    fn drop(&mut self) {
+        self.waiters.remove(&self.id);
+    }
+}
+
+impl Shared {
+    /// Time since the server's own origin.
+    pub(crate) fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    /// A frozen state of the keys.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.view.read().reader.snapshot()
+    }
+
+    /// A response's header.
+    pub(crate) fn header(&self, revision: i64) -> Option<ResponseHeader> {
+        Some(ResponseHeader {
+            cluster_id: self.cluster.0,
+            member_id: self.member.0,
+            revision,
+            raft_term: self.status.applied_term.load(Ordering::Acquire),
+        })
+    }
+
+    /// Fills in what the machine left open in a response's header.
+    pub(crate) fn complete(&self, header: &mut Option<ResponseHeader>) {
+        if let Some(header) = header {
+            header.cluster_id = self.cluster.0;
+            header.member_id = self.member.0;
+            header.raft_term = self.status.applied_term.load(Ordering::Acquire);
+        }
+    }
+
+    /// Wakes the member's thread after a counter moved. A full inbox needs no wake.
+    pub(crate) fn wake(&self) {
+        let _ = self.inbox.try_send(Input::Wake);
+    }
+
+    /// Proposes a command and waits until this member has applied it.
+    ///
+    /// # Errors
+    /// etcd's errors; after a timeout the command may yet be applied.
+    pub(crate) async fn propose(
+        &self,
+        mut request: InternalRaftRequest,
+    ) -> Result<Answer, EtcdError> {
+        self.admit(&request)?;
+        let id = self.ids.next();
+        request.header = Some(RequestHeader { id, ..RequestHeader::default() });
+        let data = request.encode_to_vec();
+        if data.len() > self.config.max_request_bytes {
+            return Err(EtcdError::RequestTooLarge);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.waiters.insert(id, reply);
+        let _guard = WaiterGuard { waiters: &self.waiters, id };
+        self.send(Input::Propose { id, data: data.into() })?;
+        match tokio::time::timeout(self.config.request_timeout(), answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(EtcdError::Stopped),
+            // With nobody leading for the whole time the proposal never left this member.
+            Err(_) if self.status.leader().is_none() => Err(EtcdError::ContextDeadlineExceeded),
+            Err(_) => Err(EtcdError::Timeout),
+        }
+    }
+
+    /// Waits until everything that was acknowledged anywhere before this call is applied here.
+    pub(crate) async fn confirm_read(&self) -> Result<(), EtcdError> {
+        let (token, confirmed) = oneshot::channel();
+        self.send(Input::Read(token))?;
+        match tokio::time::timeout(self.config.request_timeout(), confirmed).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(EtcdError::Stopped),
+            Err(_) => Err(EtcdError::Timeout),
+        }
+    }
+
+    /// Asks the apply thread.
+    pub(crate) async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> ApplyInput,
+    ) -> Result<T, EtcdError> {
+        let (reply, answer) = oneshot::channel();
+        self.apply.send(question(reply)).map_err(|_| EtcdError::Stopped)?;
+        match tokio::time::timeout(self.config.request_timeout(), answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(EtcdError::Stopped),
+            Err(_) => Err(EtcdError::Timeout),
+        }
+    }
+
+    fn send(&self, input: Input) -> Result<(), EtcdError> {
+        self.inbox.try_send(input).map_err(|error| match error {
+            TrySendError::Full(_) => EtcdError::RequestTooManyRequests,
+            TrySendError::Disconnected(_) => EtcdError::Stopped,
+        })
+    }
+
+    /// Refuses a command before it is proposed: the member stops, applies too slowly, or has
+    /// no room.
+    fn admit(&self, request: &InternalRaftRequest) -> Result<(), EtcdError> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err(EtcdError::Stopped);
+        }
+        let committed = self.status.committed.load(Ordering::Acquire);
+        let applied = self.status.applied.load(Ordering::Acquire);
+        if committed.saturating_sub(applied) > drystone_api::limits::APPLY_LAG_ENTRIES_MAX {
+            return Err(EtcdError::RequestTooManyRequests);
+        }
+        let Some(quota) = self.config.quota_backend_bytes else { return Ok(()) };
+        let cost = quota::cost(request);
+        if cost == 0 {
+            return Ok(());
+        }
+        let size = self.view.read().backend.size().in_use_bytes;
+        if size.saturating_add(cost) < quota {
+            return Ok(());
+        }
+        self.raise_no_space();
+        Err(EtcdError::NoSpace)
+    }
+
+    /// Proposes the alarm that stops writes on every member, once until it is applied.
+    fn raise_no_space(&self) {
+        let is_set = self.view.read().alarms.is_set_by(self.member, Alarm::NoSpace);
+        if is_set || self.alarm_proposed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let request = InternalRaftRequest {
+            header: Some(RequestHeader { id: self.ids.next(), ..RequestHeader::default() }),
+            alarm: Some(AlarmRequest {
+                action: AlarmAction::Activate as i32,
+                member_id: self.member.0,
+                alarm: Alarm::NoSpace.number(),
+            }),
+            ..InternalRaftRequest::default()
+        };
+        tracing::warn!("the store is at its quota: raising the NOSPACE alarm");
+        let propose = Input::Propose { id: 0, data: request.encode_to_vec().into() };
+        if self.send(propose).is_err() {
+            self.alarm_proposed.store(false, Ordering::Release);
+        }
+    }
+}

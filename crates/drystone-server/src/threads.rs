@@ -1,0 +1,574 @@
+//! The member's own threads: consensus, log, applying, flushing. They meet at channels that
+//! carry batches.
+//!
+//! The channels towards the log and the apply thread have no bound of their own, because what
+//! can be in them has: raft hands out no more entries than `uncommitted_bytes_max` and
+//! `unapplied_bytes_max` allow, and refuses proposals beyond. Progress comes back through
+//! counters, so no thread ever waits for one that waits for it.
+
+use crate::hub::HubHandle;
+use crate::shared::{ApplyInput, Input, ReadToken, Shared, View};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use drystone_api::errors::EtcdError;
+use drystone_machine::MachineError;
+use drystone_member::{
+    Append, Applier, Done, Effects, Leadership, LogWriter, Node, Persisted, Work,
+};
+use drystone_raft::{ProposeError, SnapshotMeta};
+use drystone_types::{LogIndex, MemberId};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Inputs that one round of the member's thread takes in.
+const ROUND_INPUTS_MAX: usize = 4_096;
+/// Proposals that wait for a leader.
+const PARKED_MAX: usize = 4_096;
+/// How often the apply thread looks at its clock: leases, compaction.
+const APPLY_TICK: Duration = Duration::from_millis(100);
+/// How often the leader looks for leases that ran out (etcd: 500 ms).
+const LEASE_TICK: Duration = Duration::from_millis(500);
+/// Bytes of the next segment that an idle log lays out at a time.
+const TEND_BYTES: u64 = 4 << 20;
+/// How long an idle log waits before it lays out more.
+const TEND_PAUSE: Duration = Duration::from_millis(20);
+/// How long the log is idle before it vouches for its last batch.
+const ATTEST_PAUSE: Duration = Duration::from_millis(100);
+/// How long the apply thread waits between two looks at whether the log names a snapshot yet.
+const INSTALL_PAUSE: Duration = Duration::from_millis(1);
+
+/// Ends the process: what this member holds is no longer known. Nothing is answered any more,
+/// and a restart goes on from what is durable.
+pub(crate) fn fatal(what: &str, error: &dyn std::error::Error) -> ! {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    tracing::error!(error = %text, "{what}; the member stops");
+    std::process::exit(1);
+}
+
+/// What the log's thread takes in.
+#[derive(Debug)]
+pub(crate) enum LogInput {
+    Append(Append),
+    Compact(LogIndex),
+}
+
+/// The member's thread.
+pub(crate) struct MemberThread {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) node: Node<ReadToken>,
+    pub(crate) inbox: Receiver<Input>,
+    pub(crate) log: Sender<LogInput>,
+    pub(crate) parked: VecDeque<(u64, bytes::Bytes)>,
+}
+
+impl MemberThread {
+    /// Runs until told to stop.
+    pub(crate) fn run(mut self) {
+        let tick = self.shared.config.heartbeat_interval;
+        let mut next_tick = Instant::now() + tick;
+        let mut persisted = 0;
+        let mut applied = 0;
+        let mut proposals = Vec::new();
+        self.carry_out();
+        loop {
+            match self.inbox.recv_deadline(next_tick) {
+                Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(input) => self.take(input, &mut proposals),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            for _ in 1..ROUND_INPUTS_MAX {
+                match self.inbox.try_recv() {
+                    Ok(Input::Stop) => return,
+                    Ok(input) => self.take(input, &mut proposals),
+                    Err(_) => break,
+                }
+            }
+            self.propose(&mut proposals);
+            let number = self.shared.status.persisted.load(Ordering::Acquire);
+            if number > persisted {
+                persisted = number;
+                self.node.persisted(number);
+            }
+            let index = self.shared.status.applied.load(Ordering::Acquire);
+            if index > applied {
+                applied = index;
+                self.node.applied(LogIndex(index));
+            }
+            let now = Instant::now();
+            if now >= next_tick {
+                self.node.tick();
+                self.node.flushed(LogIndex(self.shared.status.flushed.load(Ordering::Acquire)));
+                // A thread that was held up does not make up for it with a burst of ticks:
+                // time that nobody saw is no reason to call an election.
+                next_tick = (next_tick + tick).max(now);
+            }
+            self.carry_out();
+        }
+    }
+
+    fn take(&mut self, input: Input, proposals: &mut Vec<(u64, bytes::Bytes)>) {
+        match input {
+            Input::Propose { id, data } => proposals.push((id, data)),
+            Input::Lead(command) => {
+                if let Err(error) = self.node.propose_as_leader(command.data, command.term) {
+                    tracing::debug!(%error, "a leader's command was not proposed");
+                }
+            }
+            Input::Read(token) => {
+                if let Err(token) = self.node.read(token) {
+                    let _ = token.send(Err(EtcdError::RequestTooManyRequests));
+                }
+            }
+            Input::Peer(message) => {
+                let from = message.from;
+                if let Err(error) = self.node.receive(message) {
+                    tracing::warn!(%from, %error, "refused a message of a peer");
+                }
+            }
+            Input::Unreachable(id) => self.node.unreachable(id),
+            Input::SnapshotSent(id, delivered) => self.node.snapshot_sent(id, delivered),
+            Input::SnapshotReady(to, meta) => {
+                if let Err(error) = self.node.snapshot_ready(to, meta) {
+                    tracing::info!(%to, %error, "a snapshot came too late");
+                }
+            }
+            Input::SnapshotFailed(to) => self.node.snapshot_failed(to),
+            Input::Membership(index, change) => {
+                if let Err(error) = self.node.membership_changed(index, &change) {
+                    tracing::error!(%error, "a change of membership could not be carried out");
+                }
+            }
+            Input::HandOver(done) => {
+                if let Some(to) = self.node.hand_over() {
+                    tracing::info!(%to, "handing leadership over");
+                }
+                let _ = done.send(());
+            }
+            Input::Wake | Input::Stop => {}
+        }
+    }
+
+    /// Proposes what this round gathered, together if raft takes it together.
+    fn propose(&mut self, proposals: &mut Vec<(u64, bytes::Bytes)>) {
+        if proposals.is_empty() {
+            return;
+        }
+        let batch = proposals.iter().map(|(_, data)| data.clone()).collect();
+        if self.node.propose_batch(batch).is_ok() {
+            proposals.clear();
+            return;
+        }
+        for (id, data) in proposals.drain(..) {
+            if let Err(error) = self.node.propose(data.clone()) {
+                self.not_proposed(id, data, &error);
+            }
+        }
+    }
+
+    fn not_proposed(&mut self, id: u64, data: bytes::Bytes, error: &ProposeError) {
+        let refusal = match error {
+            // It waits for a leader, as long as its caller does.
+            ProposeError::NoLeader if self.parked.len() < PARKED_MAX => {
+                self.parked.push_back((id, data));
+                return;
+            }
+            ProposeError::NoLeader | ProposeError::Full => EtcdError::RequestTooManyRequests,
+            ProposeError::TooLarge { .. } => EtcdError::RequestTooLarge,
+            _ => EtcdError::ProposalDropped,
+        };
+        if let Some((_, waiter)) = self.shared.waiters.remove(&id) {
+            let _ = waiter.send(Err(refusal));
+        }
+    }
+
+    /// Carries out everything that follows from the inputs.
+    fn carry_out(&mut self) {
+        let effects: Effects<ReadToken> = self.node.effects();
+        if let Some(leadership) = effects.leadership {
+            self.note_leadership(leadership);
+        }
+        self.shared.status.committed.store(self.node.committed().0, Ordering::Release);
+        self.send(effects.send);
+        for append in effects.append {
+            // The log's thread outlives this one.
+            let _ = self.log.send(LogInput::Append(append));
+        }
+        if !effects.apply.is_empty() {
+            self.apply(ApplyInput::Work(effects.apply));
+        }
+        let applied = LogIndex(self.shared.status.applied.load(Ordering::Acquire));
+        for (index, tokens) in effects.reads {
+            if index <= applied {
+                release(tokens);
+            } else {
+                self.apply(ApplyInput::Reads(index, tokens));
+            }
+        }
+        for token in effects.interrupted {
+            let _ = token.send(Err(EtcdError::LeaderChanged));
+        }
+        for to in effects.snapshots_wanted {
+            self.apply(ApplyInput::Snapshot(to));
+        }
+        if let Some(upto) = effects.compact_log {
+            let _ = self.log.send(LogInput::Compact(upto));
+        }
+    }
+
+    fn note_leadership(&mut self, leadership: Leadership) {
+        let status = &self.shared.status;
+        let leader = leadership.leader.0;
+        if status.leader.swap(leader, Ordering::AcqRel) != leader {
+            tracing::info!(leader = %leadership.leader, term = %leadership.term, "leader changed");
+        }
+        status.term.store(leadership.term.0, Ordering::Release);
+        status.is_leader.store(leadership.is_leader, Ordering::Release);
+        self.apply(ApplyInput::Lead(leadership));
+        if leader != 0 && !self.parked.is_empty() {
+            let mut waiting: Vec<_> = self
+                .parked
+                .drain(..)
+                .filter(|(id, _)| *id == 0 || self.shared.waiters.contains_key(id))
+                .collect();
+            self.propose(&mut waiting);
+        }
+    }
+
+    fn apply(&self, input: ApplyInput) {
+        // The apply thread outlives this one.
+        let _ = self.shared.apply.send(input);
+    }
+
+    fn send(&self, messages: Vec<drystone_raft::Message>) {
+        if let (false, Some(transport)) = (messages.is_empty(), self.shared.transport.get()) {
+            transport.send(messages);
+        }
+    }
+}
+
+fn release(tokens: Vec<ReadToken>) {
+    for token in tokens {
+        let _ = token.send(Ok(()));
+    }
+}
+
+/// The log's thread: all that waits, one write, one sync.
+pub(crate) fn run_log(shared: &Shared, mut log: LogWriter, inputs: &Receiver<LogInput>) {
+    let stop = |error: drystone_wal::Error| -> ! { fatal("the log failed", &error) };
+    let mut tending = true;
+    let mut attested = true;
+    loop {
+        let first = if tending || !attested {
+            let pause = if tending { TEND_PAUSE } else { ATTEST_PAUSE };
+            match inputs.recv_timeout(pause) {
+                Ok(input) => Some(input),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        } else {
+            match inputs.recv() {
+                Ok(input) => Some(input),
+                Err(_) => break,
+            }
+        };
+        let Some(first) = first else {
+            if tending {
+                // Laying out the next segment ahead; a failure shows when it is needed.
+                tending = log.tend(TEND_BYTES).unwrap_or(false);
+            } else {
+                log.attest().unwrap_or_else(|e| stop(e));
+                attested = true;
+            }
+            continue;
+        };
+        tending = true;
+        attested = false;
+        let mut compact = None;
+        for input in std::iter::once(first).chain(inputs.try_iter()) {
+            match input {
+                LogInput::Append(append) => log.append(append).unwrap_or_else(|e| stop(e)),
+                LogInput::Compact(upto) => compact = Some(upto),
+            }
+        }
+        let Persisted { number, send } = log.sync().unwrap_or_else(|e| stop(e));
+        if let Some(number) = number {
+            shared.status.persisted.store(number, Ordering::Release);
+            shared.wake();
+        }
+        if let (false, Some(transport)) = (send.is_empty(), shared.transport.get()) {
+            transport.send(send);
+        }
+        if let Some(upto) = compact {
+            log.compact(upto).unwrap_or_else(|e| stop(e));
+        }
+    }
+    if let Err(error) = log.close() {
+        tracing::error!(%error, "the log could not be closed");
+    }
+}
+
+/// The apply thread.
+pub(crate) struct ApplyThread {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) applier: Applier<ReadToken>,
+    pub(crate) inputs: Receiver<ApplyInput>,
+    pub(crate) flush: Sender<()>,
+    pub(crate) hub: HubHandle,
+    pub(crate) open_store: OpenStore,
+    pub(crate) swept_waiters: Vec<oneshot::Sender<()>>,
+    pub(crate) sweeping: bool,
+}
+
+/// Opens the store in a folder.
+pub(crate) type OpenStore =
+    Box<dyn Fn(&std::path::Path) -> anyhow::Result<Arc<dyn drystone_backend::Backend>> + Send>;
+
+impl ApplyThread {
+    /// Runs until told to stop.
+    pub(crate) fn run(mut self) {
+        let mut next_leases = Instant::now() + LEASE_TICK;
+        let mut next_sweep = Instant::now();
+        loop {
+            let wait = if self.sweeping {
+                next_sweep.saturating_duration_since(Instant::now())
+            } else {
+                APPLY_TICK
+            };
+            match self.inputs.recv_timeout(wait) {
+                Ok(ApplyInput::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(input) => {
+                    self.take(input).unwrap_or_else(|e| fatal("applying failed", &e));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let now = Instant::now();
+            if now >= next_leases {
+                next_leases = now + LEASE_TICK;
+                self.lead_leases();
+            }
+            if now >= next_sweep {
+                self.sweep().unwrap_or_else(|e| fatal("compaction failed", &e));
+                next_sweep = Instant::now() + self.shared.config.compaction_sleep;
+            }
+        }
+    }
+
+    fn take(&mut self, input: ApplyInput) -> Result<(), MachineError> {
+        match input {
+            ApplyInput::Work(work) => return self.work(work),
+            ApplyInput::Reads(index, tokens) => release(self.applier.read(index, tokens)),
+            ApplyInput::Lead(leadership) => self.applier.lead(leadership),
+            ApplyInput::Renew(id, reply) => {
+                let renewed = match self.applier.renew(id, self.shared.now()) {
+                    Ok(renewed) => renewed,
+                    Err(_) => {
+                        let _ = reply.send(Err(EtcdError::NotPrimaryLessor));
+                        return Ok(());
+                    }
+                };
+                let (ttl, command) = renewed;
+                if let Some(command) = command {
+                    let _ = self.shared.inbox.try_send(Input::Lead(command));
+                }
+                let _ = reply.send(Ok(ttl));
+            }
+            ApplyInput::TimeToLive(id, keys, reply) => {
+                let found = self.applier.machine().time_to_live(id, self.shared.now(), keys);
+                let _ = reply.send(Ok(found));
+            }
+            ApplyInput::Leases(reply) => {
+                let _ = reply.send(self.applier.machine().leases());
+            }
+            ApplyInput::Swept(reply) => {
+                self.swept_waiters.push(reply);
+                self.sweeping = true;
+            }
+            ApplyInput::Snapshot(to) => self.make_snapshot(to),
+            ApplyInput::Stop => {}
+        }
+        Ok(())
+    }
+
+    fn work(&mut self, work: Vec<Work>) -> Result<(), MachineError> {
+        let mut entries = Vec::new();
+        for item in work {
+            match item {
+                // Entries that came in several pieces are applied as one batch.
+                Work::Entries(mut more) => entries.append(&mut more),
+                Work::Install { snapshot, number } => {
+                    self.apply(&mut entries)?;
+                    self.install(&snapshot, number)?;
+                }
+            }
+        }
+        self.apply(&mut entries)
+    }
+
+    fn apply(&mut self, entries: &mut Vec<drystone_types::Entry>) -> Result<(), MachineError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let done = self.applier.apply(entries, self.shared.now())?;
+        entries.clear();
+        self.finish(done);
+        Ok(())
+    }
+
+    /// Tells everyone what came of applying.
+    fn finish(&mut self, done: Done<ReadToken>) {
+        let status = &self.shared.status;
+        status.applied_term.store(done.applied.term.0, Ordering::Release);
+        status.applied.store(done.applied.index.0, Ordering::Release);
+        if done.cluster_changed {
+            self.refresh_view();
+        }
+        for (index, change) in done.membership {
+            if self.shared.inbox.send(Input::Membership(index, change)).is_err() {
+                return;
+            }
+        }
+        for outcome in done.outcomes {
+            if outcome.request != 0
+                && let Some((_, waiter)) = self.shared.waiters.remove(&outcome.request)
+            {
+                let _ = waiter.send(outcome.answer);
+            }
+        }
+        release(done.reads);
+        let (revision, compacted) = {
+            let snapshot = self.applier.machine().reader().snapshot();
+            (snapshot.revision(), snapshot.compacted())
+        };
+        self.hub.publish(done.events, revision, compacted);
+        self.sweeping |= self.applier.machine().is_sweeping();
+        if done.flush_wanted {
+            // One that is asked for already covers this.
+            let _ = self.flush.try_send(());
+        }
+        self.shared.wake();
+    }
+
+    fn refresh_view(&self) {
+        let machine = self.applier.machine();
+        let view = View {
+            reader: machine.reader(),
+            backend: machine.backend().clone(),
+            membership: Arc::new(machine.membership().clone()),
+            alarms: Arc::new(machine.alarms().clone()),
+        };
+        if let Some(transport) = self.shared.transport.get() {
+            crate::peers::follow(transport, &view.membership);
+        }
+        self.shared.alarm_proposed.store(false, Ordering::Release);
+        *self.shared.view.write() = view;
+    }
+
+    fn lead_leases(&mut self) {
+        for command in self.applier.lease_commands(self.shared.now()) {
+            // What does not fit is asked for again after the lessor's own pause.
+            if self.shared.inbox.try_send(Input::Lead(command)).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Removes a piece of what compaction let go.
+    fn sweep(&mut self) -> Result<(), MachineError> {
+        if !self.sweeping {
+            return Ok(());
+        }
+        let revisions = self.shared.config.compaction_batch_revisions;
+        self.sweeping = self.applier.machine_mut().sweep(revisions)?;
+        if !self.sweeping {
+            for waiter in self.swept_waiters.drain(..) {
+                let _ = waiter.send(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a checkpoint for a member that the log no longer reaches.
+    fn make_snapshot(&mut self, to: MemberId) {
+        let machine = self.applier.machine();
+        let applied = machine.applied();
+        let dir = crate::peers::outgoing(&self.shared.layout, applied.index, to);
+        let meta = SnapshotMeta {
+            conf_state: machine.membership().conf_state(),
+            index: applied.index,
+            term: applied.term,
+            data: bytes::Bytes::new(),
+        };
+        let made = crate::peers::make_room(&dir)
+            .map_err(|error| error.to_string())
+            .and_then(|()| machine.backend().checkpoint(&dir).map_err(|error| error.to_string()));
+        let input = match made {
+            Ok(_) => {
+                tracing::info!(%to, index = %applied.index, "made a snapshot for a member");
+                Input::SnapshotReady(to, meta)
+            }
+            Err(error) => {
+                tracing::error!(%to, %error, "cannot make a snapshot for a member");
+                Input::SnapshotFailed(to)
+            }
+        };
+        let _ = self.shared.inbox.send(input);
+    }
+
+    /// Replaces the store by a snapshot that came in.
+    fn install(&mut self, snapshot: &SnapshotMeta, number: u64) -> Result<(), MachineError> {
+        while self.shared.status.persisted.load(Ordering::Acquire) < number {
+            std::thread::sleep(INSTALL_PAUSE);
+        }
+        let received = {
+            let mut received = self.shared.received.lock();
+            let later = received.split_off(&snapshot.index.next());
+            let found = received.remove(&snapshot.index);
+            *received = later;
+            found
+        };
+        let fail = |error: anyhow::Error| -> ! {
+            let text = format!("{error:#}");
+            fatal("a snapshot could not be installed", &std::io::Error::other(text))
+        };
+        let Some(dir) = received else {
+            fail(anyhow::anyhow!("the files of the snapshot at {} are gone", snapshot.index));
+        };
+        let old = self.applier.machine().backend().clone();
+        let store = match self.shared.layout.set_current_store(&dir) {
+            Ok(()) => (self.open_store)(&dir).unwrap_or_else(|error| fail(error)),
+            Err(error) => fail(error),
+        };
+        let done = self.applier.install(store)?;
+        tracing::info!(index = %done.applied.index, "installed a snapshot");
+        self.shared.status.flushed.store(done.applied.index.0, Ordering::Release);
+        self.refresh_view();
+        let snapshot = self.applier.machine().reader().snapshot();
+        self.hub.replaced(snapshot.revision(), snapshot.compacted());
+        drop(snapshot);
+        crate::peers::remove_when_idle(old, dir, self.shared.layout.clone());
+        self.finish(done);
+        Ok(())
+    }
+}
+
+/// The flusher's thread: one flush at a time, for whoever asks.
+pub(crate) fn run_flusher(shared: &Shared, asked: &Receiver<()>) {
+    while asked.recv().is_ok() {
+        let backend = shared.view.read().backend.clone();
+        match backend.flush() {
+            Ok(durable) => {
+                shared.status.flushed.fetch_max(durable.index.0, Ordering::AcqRel);
+                shared.wake();
+            }
+            Err(error) => fatal("the store could not be flushed", &error),
+        }
+    }
+}

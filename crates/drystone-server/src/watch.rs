@@ -1,0 +1,181 @@
+//! The Watch service: one bidirectional stream, any number of watchers.
+
+use crate::hub::{Command, pieces};
+use crate::shared::Shared;
+use bytes::Bytes;
+use drystone_api::errors::EtcdError;
+use drystone_api::etcdserverpb::{
+    WatchCreateRequest, WatchRequest, watch_create_request::FilterType, watch_request::RequestUnion,
+};
+use drystone_api::raw::{WatchResponse, watch_server::Watch};
+use drystone_types::KeyRange;
+use drystone_watch::{Create, Response as HubResponse, ResponseKind, StreamId, WatchId};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+/// A stream that asked for a leader ends after so many election timeouts without one.
+const LEADERLESS_CHECKS_MAX: u32 = 3;
+
+/// Serves `etcdserverpb.Watch`.
+#[derive(Clone, Debug)]
+pub(crate) struct WatchService {
+    shared: Arc<Shared>,
+}
+
+impl WatchService {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+/// Closes the hub's side when the stream's task ends, however it ends.
+struct OpenStream {
+    shared: Arc<Shared>,
+    id: StreamId,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        if let Err(command) = self.shared.hub.try_send(Command::Close(self.id)) {
+            let hub = self.shared.hub.clone();
+            tokio::spawn(async move { hub.send(command).await });
+        }
+    }
+}
+
+type Responses = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Watch for WatchService {
+    type WatchStream = Responses;
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let needs_leader = crate::needs_leader(request.metadata());
+        if needs_leader && self.shared.status.leader().is_none() {
+            return Err(EtcdError::NoLeader.into());
+        }
+        let (outlet, responses) = pieces();
+        let (reply, opened) = oneshot::channel();
+        if !self.shared.hub.send(Command::Open(outlet, reply)).await {
+            return Err(EtcdError::Stopped.into());
+        }
+        let id = opened.await.map_err(|_| Status::from(EtcdError::Stopped))?;
+        let open = OpenStream { shared: self.shared.clone(), id };
+        let stream = serve(open, request.into_inner(), responses, needs_leader);
+        Ok(Response::new(Box::pin(stream)))
+    }
+}
+
+fn serve(
+    open: OpenStream,
+    mut requests: Streaming<WatchRequest>,
+    mut responses: tokio::sync::mpsc::Receiver<Vec<HubResponse>>,
+    needs_leader: bool,
+) -> impl Stream<Item = Result<WatchResponse, Status>> + Send {
+    async_stream::stream! {
+        let shared = open.shared.clone();
+        let mut reading = true;
+        let mut leaderless = 0;
+        let mut check = tokio::time::interval(shared.config.election_timeout().max(Duration::from_millis(1)));
+        loop {
+            tokio::select! {
+                piece = responses.recv() => {
+                    let Some(piece) = piece else {
+                        yield Err(EtcdError::Stopped.into());
+                        return;
+                    };
+                    // Harmless when the hub was not waiting; needed when it was.
+                    if responses.is_empty() {
+                        let _ = shared.hub.try_send(Command::Drained(open.id));
+                    }
+                    for response in piece {
+                        yield Ok(encode(&shared, response));
+                    }
+                }
+                request = requests.message(), if reading => match request {
+                    Ok(Some(request)) => {
+                        if let Some(command) = command(open.id, request)
+                            && !shared.hub.send(command).await
+                        {
+                            yield Err(EtcdError::Stopped.into());
+                            return;
+                        }
+                    }
+                    // A client that closed its half goes on receiving, as with etcd.
+                    Ok(None) => reading = false,
+                    Err(_) => return,
+                },
+                _ = check.tick(), if needs_leader => {
+                    leaderless = if shared.status.leader().is_none() { leaderless + 1 } else { 0 };
+                    if leaderless >= LEADERLESS_CHECKS_MAX {
+                        yield Err(EtcdError::NoLeader.into());
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a request asks of the hub; nothing when it has no union member.
+fn command(stream: StreamId, request: WatchRequest) -> Option<Command> {
+    match request.request_union? {
+        RequestUnion::CreateRequest(request) => {
+            Some(Command::Create(stream, Box::new(create(request))))
+        }
+        RequestUnion::CancelRequest(request) => {
+            Some(Command::Cancel(stream, WatchId(request.watch_id)))
+        }
+        RequestUnion::ProgressRequest(_) => Some(Command::Progress(stream)),
+    }
+}
+
+fn create(request: WatchCreateRequest) -> Create {
+    // An empty key stands for the first key there can be.
+    let key = if request.key.is_empty() { Bytes::from_static(b"\0") } else { request.key };
+    let filters = |filter: FilterType| request.filters.contains(&(filter as i32));
+    Create {
+        start_revision: request.start_revision,
+        watch_id: WatchId(request.watch_id),
+        prev_kv: request.prev_kv,
+        progress_notify: request.progress_notify,
+        fragment: request.fragment,
+        no_put: filters(FilterType::Noput),
+        no_delete: filters(FilterType::Nodelete),
+        range: KeyRange::from_fields(key, request.range_end),
+    }
+}
+
+fn encode(shared: &Shared, response: HubResponse) -> WatchResponse {
+    let mut message = WatchResponse {
+        header: shared.header(response.header_revision),
+        watch_id: response.watch_id.0,
+        fragment: response.fragment,
+        events: response.events,
+        ..WatchResponse::default()
+    };
+    match response.kind {
+        ResponseKind::Created => message.created = true,
+        ResponseKind::Refused { reason } => {
+            message.created = true;
+            message.canceled = true;
+            message.cancel_reason = reason.into_owned();
+        }
+        ResponseKind::Canceled { compact_revision } => {
+            message.canceled = true;
+            message.compact_revision = compact_revision;
+            if compact_revision > 0 {
+                message.cancel_reason = EtcdError::Compacted.message().to_owned();
+            }
+        }
+        ResponseKind::Events | ResponseKind::Progress => {}
+    }
+    message
+}
