@@ -296,6 +296,20 @@ impl<R> Node<R> {
         self.replica.report_unreachable(to);
     }
 
+    /// Stands for election at once if nobody else votes, instead of waiting for a leader that
+    /// cannot be. True when this member leads or nothing speaks for it any more.
+    pub fn campaign_alone(&mut self) -> bool {
+        if self.replica.leader().is_some() {
+            return true;
+        }
+        let voters = self.replica.conf_state().voters;
+        if voters.is_empty() {
+            return false;
+        }
+        // It is refused until the membership is applied, and tried again then.
+        voters != [self.replica.id()] || self.replica.campaign().is_ok()
+    }
+
     /// Hands leadership to the follower that is furthest along, if this member leads and there
     /// is one; returns whom it chose.
     pub fn hand_over(&mut self) -> Option<MemberId> {

@@ -62,6 +62,7 @@ pub struct Server {
     log_thread: Option<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
+    peer_tasks: Vec<tokio::task::JoinHandle<()>>,
     client_addresses: Vec<std::net::SocketAddr>,
 }
 
@@ -83,7 +84,7 @@ impl Server {
         let (shared, mut server) = launch(config, layout, parts, seed)?;
         for listener in peers {
             let transport = shared.transport.get().context("the transport was just set")?.clone();
-            server.tasks.push(tokio::spawn(async move { transport.serve(listener).await }));
+            server.peer_tasks.push(tokio::spawn(async move { transport.serve(listener).await }));
         }
         server.client_addresses =
             clients.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
@@ -104,15 +105,11 @@ impl Server {
         self.hand_over().await;
         self.shared.stopping.store(true, Ordering::Release);
         let _ = self.stop.send(true);
-        for task in self.tasks.drain(..) {
-            let abort = task.abort_handle();
-            if tokio::time::timeout(GRACE_MAX, task).await.is_err() {
-                abort.abort();
-            }
-        }
+        end(self.tasks.drain(..)).await;
         if let Some(transport) = self.shared.transport.get() {
             transport.stop().await;
         }
+        end(self.peer_tasks.drain(..)).await;
         let shared = self.shared.clone();
         let threads = std::mem::take(&mut self.threads);
         let log_thread = self.log_thread.take();
@@ -150,6 +147,16 @@ impl Server {
         let deadline = Instant::now() + HAND_OVER_MAX;
         while self.shared.status.is_leader.load(Ordering::Acquire) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Waits a bounded time for tasks that were told to end.
+async fn end(tasks: impl Iterator<Item = tokio::task::JoinHandle<()>>) {
+    for task in tasks {
+        let abort = task.abort_handle();
+        if tokio::time::timeout(GRACE_MAX, task).await.is_err() {
+            abort.abort();
         }
     }
 }
@@ -256,6 +263,7 @@ fn launch(
         log_thread: Some(log_thread),
         stop,
         tasks: Vec::new(),
+        peer_tasks: Vec::new(),
         client_addresses: Vec::new(),
     };
     Ok((shared, server))

@@ -77,6 +77,7 @@ impl MemberThread {
         let mut persisted = 0;
         let mut applied = 0;
         let mut proposals = Vec::new();
+        let mut started = !self.shared.config.initial_election_tick_advance;
         self.carry_out();
         loop {
             match self.inbox.recv_deadline(next_tick) {
@@ -110,6 +111,7 @@ impl MemberThread {
                 // time that nobody saw is no reason to call an election.
                 next_tick = (next_tick + tick).max(now);
             }
+            started = started || self.node.campaign_alone();
             self.carry_out();
         }
     }
