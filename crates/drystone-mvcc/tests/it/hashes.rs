@@ -90,3 +90,19 @@ fn members_that_have_swept_agree_with_members_that_have_not_when_nothing_is_live
     rig.sweep(100);
     assert_eq!(rig.snapshot().hash_kv(0).unwrap(), unswept);
 }
+
+#[test]
+fn a_compaction_before_the_last_was_swept_leaves_no_hash() {
+    let mut rig = Rig::new();
+    for _ in 0..5 {
+        rig.put("a", "1");
+    }
+    rig.compact(3).unwrap();
+    rig.compact(5).unwrap();
+    rig.sweep(100);
+    rig.compact(6).unwrap();
+    rig.sweep(100);
+    let hashes = rig.store.reader().compaction_hashes();
+    let revisions: Vec<_> = hashes.iter().map(|h| (h.compact_revision, h.revision)).collect();
+    assert_eq!(revisions, [(5, 6), (-1, 3)]);
+}
