@@ -73,8 +73,15 @@ impl Keys {
         value.into()
     }
 
-    /// All keys: the range from the prefix to the first key after it.
+    /// The range of exactly these keys, from the first to just after the last.
     pub(crate) fn all(&self) -> (Bytes, Bytes) {
+        let mut end = self.key(self.number - 1).to_vec();
+        end.push(0);
+        (self.key(0), end.into())
+    }
+
+    /// The range of everything that begins with the prefix, also of other runs.
+    pub(crate) fn under_prefix(&self) -> (Bytes, Bytes) {
         let mut end = self.prefix.clone();
         while end.pop_if(|last| *last == u8::MAX).is_some() {}
         match end.last_mut() {
@@ -114,7 +121,8 @@ mod tests {
         assert_eq!(keys.key(5), "p/00000005");
         assert_eq!(keys.value(3).len(), 7);
         assert_eq!(keys.stamped_value(3, 1).len(), 8);
-        assert_eq!(keys.all(), (Bytes::from("p/"), Bytes::from("p0")));
+        assert_eq!(keys.all(), (Bytes::from("p/00000000"), Bytes::from("p/00000999\0")));
+        assert_eq!(keys.under_prefix(), (Bytes::from("p/"), Bytes::from("p0")));
     }
 
     #[test]

@@ -56,24 +56,23 @@ pub async fn run(bench: &Bench) -> Result<Report, Error> {
 }
 
 /// Opens the connections, spread over the endpoints.
-async fn bed(common: &Common) -> Result<Bed, Error> {
+async fn bed(common: &Common) -> Result<Arc<Bed>, Error> {
     let parsed: Result<Vec<Endpoint>, _> =
         common.endpoints.iter().map(|endpoint| Endpoint::parse(endpoint)).collect();
     let endpoints = parsed.map_err(drystone_client::Error::from)?;
     if endpoints.is_empty() {
         return Err(drystone_client::Error::NoEndpoints.into());
     }
-    let wires: Result<Vec<Wire>, Error> = endpoints
+    let wires: Vec<Wire> = endpoints
         .iter()
         .cycle()
         .take(common.connections as usize)
         .map(|endpoint| Wire::new(endpoint, common.request_timeout))
         .collect();
-    let wires = wires?;
     for wire in &wires {
         wire.connect().await?;
     }
-    Ok(Bed { common: common.clone(), keys: Arc::new(Keys::new(common)), wires: Arc::new(wires) })
+    Ok(Arc::new(Bed { common: common.clone(), keys: Keys::new(common), wires }))
 }
 
 /// Processor times of this process and of the servers.

@@ -1,8 +1,7 @@
 //! Reading just enough of a response: which numbers it carries and how much, without building
 //! its keys and values. A generator that decodes what it asks for measures itself.
 
-use bytes::{Buf, Bytes};
-use tonic::Status;
+use bytes::Bytes;
 
 /// A response of which only some things matter.
 pub(crate) trait Scan: Sized + Send + Sync + 'static {
@@ -211,18 +210,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Reads the message that `buf` holds, without copying it if it lies in one piece.
-pub(crate) fn scan<T: Scan>(buf: &mut impl Buf) -> Result<T, Status> {
-    let len = buf.remaining();
-    let scanned = if buf.chunk().len() == len {
-        T::scan(buf.chunk())
-    } else {
-        T::scan(&buf.copy_to_bytes(len))
-    };
-    buf.advance(buf.remaining());
-    scanned.ok_or_else(|| Status::internal("the response is not a message"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,6 +246,7 @@ mod tests {
         assert_eq!((scanned.more, scanned.bytes), (true, bytes.len() as u64));
         assert_eq!((&scanned.last_key[..], scanned.last_modified), (&b"b"[..], 5));
         assert_eq!(Revision::scan(&bytes), Some(Revision(7)));
+        assert_eq!(Revision::scan(&bytes[..bytes.len() - 1]), None);
 
         let op = pb::ResponseOp { response: Some(Response::ResponseRange(range)) };
         let txn = pb::TxnResponse { header: header(8), succeeded: false, responses: vec![op] };
@@ -274,14 +262,6 @@ mod tests {
         };
         let expected = Watch { created: true, canceled: false, stamps: vec![77, 0] };
         assert_eq!(Watch::scan(&watch.encode_to_vec()), Some(expected));
-    }
-
-    #[test]
-    fn messages_in_pieces() {
-        let bytes = pb::PutResponse { header: header(4), prev_kv: None }.encode_to_vec();
-        let mut pieces = bytes[..3].chain(&bytes[3..]);
-        assert_eq!(scan::<Revision>(&mut pieces).unwrap(), Revision(4));
-        assert!(scan::<Revision>(&mut &[0x0a_u8, 9][..]).is_err());
     }
 
     proptest! {

@@ -14,13 +14,13 @@ use http::uri::Authority;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     text: String,
-    pub(crate) target: Target,
-    pub(crate) authority: Authority,
+    target: Target,
+    authority: Authority,
 }
 
-/// What a connection is made to.
+/// What a connection is made to. Whoever connects must know every kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub enum Target {
     /// `host:port`, still to be resolved.
     Tcp(String),
     /// A socket in the file system.
@@ -98,6 +98,16 @@ impl Endpoint {
     /// The text this endpoint was parsed from, unchanged.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// What to connect to.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// What requests call the server, as HTTP's `:authority`.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
     }
 }
 

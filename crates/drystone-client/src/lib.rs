@@ -49,7 +49,7 @@ mod watch;
 
 pub use client::Client;
 pub use config::{Config, Credentials, Retries, Timeouts, Windows};
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{Endpoint, EndpointError, Target};
 pub use error::Error;
 pub use lease::KeepAlive;
 /// gRPC's status codes, as [`Error::code`] gives them.

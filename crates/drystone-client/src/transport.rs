@@ -170,7 +170,7 @@ impl Node {
     fn uri(&self, given: &Uri) -> Uri {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(http::uri::Scheme::HTTP);
-        parts.authority = Some(self.endpoint.authority.clone());
+        parts.authority = Some(self.endpoint.authority().clone());
         parts.path_and_query = given.path_and_query().cloned();
         Uri::from_parts(parts).unwrap_or_else(|_| given.clone())
     }
@@ -208,7 +208,7 @@ impl Node {
     }
 
     async fn open(&self) -> Result<Sender, String> {
-        match &self.endpoint.target {
+        match self.endpoint.target() {
             Target::Tcp(address) => {
                 let stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
                 stream.set_nodelay(true).map_err(|e| e.to_string())?;

@@ -11,37 +11,37 @@ use drystone_api::etcdserverpb::request_op::Request;
 use super::{Bed, Outcome};
 use crate::load::{Budget, Recorder, drive};
 use crate::scan::{Range, Revision, Txn};
-use crate::wire::{PUT, RANGE, TXN};
+use crate::wire::Call;
 
-pub(crate) async fn put(bed: &Bed, budget: Arc<Budget>, recorder: Arc<Recorder>) -> Outcome {
+pub(crate) async fn put(bed: &Arc<Bed>, budget: Arc<Budget>, recorder: Arc<Recorder>) -> Outcome {
     let begun = Instant::now();
     let bed = bed.clone();
     let errors_max = bed.common.errors_max;
     drive(bed.clients(), &budget, &recorder, errors_max, move |worker, turn| {
-        let wire = bed.wire(worker).clone();
+        let bed = bed.clone();
         let key = bed.keys.key(bed.keys.pick(turn.request));
         let value = bed.keys.value(turn.request);
         let request = pb::PutRequest { key, value, ..Default::default() };
-        async move { wire.call::<_, Revision>(PUT, request).await.map(drop) }
+        async move { bed.wire(worker).call::<Revision>(Call::Put, &request).await.map(drop) }
     })
     .await;
     Outcome::new(recorder, begun)
 }
 
-pub(crate) async fn range(bed: &Bed, budget: Arc<Budget>, recorder: Arc<Recorder>) -> Outcome {
+pub(crate) async fn range(bed: &Arc<Bed>, budget: Arc<Budget>, recorder: Arc<Recorder>) -> Outcome {
     let begun = Instant::now();
     let bed = bed.clone();
     let shared = recorder.clone();
     let errors_max = bed.common.errors_max;
     drive(bed.clients(), &budget, &recorder, errors_max, move |worker, turn| {
-        let wire = bed.wire(worker).clone();
+        let bed = bed.clone();
         let request = pb::RangeRequest {
             key: bed.keys.key(bed.keys.pick(turn.request)),
             serializable: bed.common.serializable,
             ..Default::default()
         };
         let recorder = shared.clone();
-        async move { note(&recorder, wire.call(RANGE, request).await?) }
+        async move { note(&recorder, bed.wire(worker).call(Call::Range, &request).await?) }
     })
     .await;
     Outcome::new(recorder, begun)
@@ -55,7 +55,7 @@ pub(crate) fn note(recorder: &Recorder, range: Range) -> Result<(), tonic::Statu
 }
 
 pub(crate) async fn list(
-    bed: &Bed,
+    bed: &Arc<Bed>,
     budget: Arc<Budget>,
     recorder: Arc<Recorder>,
     count_only: bool,
@@ -65,13 +65,13 @@ pub(crate) async fn list(
     let shared = recorder.clone();
     let errors_max = bed.common.errors_max;
     drive(bed.clients(), &budget, &recorder, errors_max, move |worker, _| {
-        let wire = bed.wire(worker).clone();
+        let bed = bed.clone();
         let (key, range_end) = bed.keys.all();
         let serializable = bed.common.serializable;
         let request =
             pb::RangeRequest { key, range_end, serializable, count_only, ..Default::default() };
         let recorder = shared.clone();
-        async move { note(&recorder, wire.call(RANGE, request).await?) }
+        async move { note(&recorder, bed.wire(worker).call(Call::Range, &request).await?) }
     })
     .await;
     Outcome::new(recorder, begun)
@@ -79,7 +79,7 @@ pub(crate) async fn list(
 
 /// Guarded updates: put if the key was last changed at the revision that is known of it, else
 /// read it and know better next time.
-pub(crate) async fn txn(bed: &Bed, budget: Arc<Budget>, recorder: Arc<Recorder>) -> Outcome {
+pub(crate) async fn txn(bed: &Arc<Bed>, budget: Arc<Budget>, recorder: Arc<Recorder>) -> Outcome {
     let begun = Instant::now();
     let bed = bed.clone();
     let known: Arc<[AtomicI64]> = (0..bed.keys.number()).map(|_| AtomicI64::new(0)).collect();
@@ -87,14 +87,14 @@ pub(crate) async fn txn(bed: &Bed, budget: Arc<Budget>, recorder: Arc<Recorder>)
     let shared = conflicts.clone();
     let errors_max = bed.common.errors_max;
     drive(bed.clients(), &budget, &recorder, errors_max, move |worker, turn| {
-        let wire = bed.wire(worker).clone();
+        let bed = bed.clone();
         let place = bed.keys.pick(turn.request);
         let (known, conflicts) = (known.clone(), shared.clone());
         let at = usize::try_from(place).unwrap_or(0);
         let seen = known[at].load(Ordering::Relaxed);
         let request = guarded(&bed, place, turn.request, seen);
         async move {
-            let txn: Txn = wire.call(TXN, request).await?;
+            let txn: Txn = bed.wire(worker).call(Call::Txn, &request).await?;
             let revision = if txn.succeeded { txn.revision } else { txn.seen };
             // Answers overtake one another: what is known only grows.
             known[at].fetch_max(revision, Ordering::Relaxed);

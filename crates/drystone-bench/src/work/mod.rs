@@ -19,11 +19,11 @@ use crate::report::Load;
 use crate::wire::Wire;
 
 /// What every kind of work is given.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Bed {
     pub(crate) common: Common,
-    pub(crate) keys: Arc<Keys>,
-    pub(crate) wires: Arc<Vec<Wire>>,
+    pub(crate) keys: Keys,
+    pub(crate) wires: Vec<Wire>,
 }
 
 /// What a kind of work has measured.
@@ -56,7 +56,7 @@ impl Outcome {
 }
 
 /// Does the work.
-pub(crate) async fn run(work: &Work, bed: &Bed) -> Result<Outcome, Error> {
+pub(crate) async fn run(work: &Work, bed: &Arc<Bed>) -> Result<Outcome, Error> {
     let recorder = Arc::new(Recorder::new());
     let total = bed.common.total();
     let _progress = Progress::start(work.name(), total, recorder.clone());

@@ -12,7 +12,7 @@ use super::{Bed, Outcome};
 use crate::load::{Budget, Recorder, drive};
 use crate::report::Load;
 use crate::scan::Range;
-use crate::wire::RANGE;
+use crate::wire::Call;
 
 /// Where a worker's walk stands.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Walk {
 }
 
 pub(crate) async fn page(
-    bed: &Bed,
+    bed: &Arc<Bed>,
     page_size: u32,
     budget: Arc<Budget>,
     recorder: Arc<Recorder>,
@@ -59,7 +59,7 @@ pub(crate) async fn page(
     let (pages, done) = (recorder.clone(), walks.clone());
     let errors_max = bed.common.errors_max;
     drive(bed.clients(), &budget, &recorder, errors_max, move |worker, _| {
-        let wire = bed.wire(worker).clone();
+        let bed = bed.clone();
         let (first, range_end) = bed.keys.all();
         let serializable = bed.common.serializable;
         let (standing, pages, done) = (standing.clone(), pages.clone(), done.clone());
@@ -77,7 +77,7 @@ pub(crate) async fn page(
                 serializable,
                 ..Default::default()
             };
-            let page: Range = match wire.call(RANGE, request).await {
+            let page: Range = match bed.wire(worker).call(Call::Range, &request).await {
                 Ok(page) => page,
                 Err(status) => {
                     // The revision may have been compacted: begin again.

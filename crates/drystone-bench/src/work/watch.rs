@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 
 use drystone_api::etcdserverpb as pb;
 use drystone_api::etcdserverpb::watch_request::RequestUnion;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::{Bed, Outcome};
 use crate::Error;
@@ -16,13 +14,11 @@ use crate::args::{Scope, WatchArgs};
 use crate::load::{Budget, Recorder, drive};
 use crate::report::Load;
 use crate::scan::{Revision, Watch};
-use crate::wire::PUT;
+use crate::wire::{Call, Watching};
 
 /// How long to wait for the rest of the events when none comes any more.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(5);
-/// Watchers that may be asked for before the server has answered.
-const CREATES_MAX: usize = 256;
 
 /// What the streams share.
 #[derive(Debug)]
@@ -37,7 +33,7 @@ struct Ears {
 }
 
 pub(crate) async fn watch(
-    bed: &Bed,
+    bed: &Arc<Bed>,
     args: WatchArgs,
     recorder: Arc<Recorder>,
 ) -> Result<Outcome, Error> {
@@ -76,28 +72,17 @@ pub(crate) async fn watch(
 
 /// Opens all streams and waits until all watchers are there.
 async fn open(
-    bed: &Bed,
+    bed: &Arc<Bed>,
     args: WatchArgs,
     ears: &Arc<Ears>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, Error> {
     let mut streams = Vec::new();
     let number = args.streams.min(args.watchers);
     for stream in 0..number {
-        let (out, requests) = mpsc::channel(CREATES_MAX);
-        let (bed_of_stream, places) =
-            (bed.clone(), (stream..args.watchers).step_by(number as usize));
-        tokio::spawn(async move {
-            for watcher in places {
-                if out.send(create(&bed_of_stream, args.scope, watcher)).await.is_err() {
-                    return;
-                }
-            }
-            // An end of requests would be an end of the stream.
-            out.closed().await;
-        });
+        let watchers = (stream..args.watchers).step_by(number as usize);
+        let creates = watchers.map(|watcher| create(bed, args.scope, watcher));
         let wire = bed.wire(stream as usize);
-        let responses =
-            wire.watch(ReceiverStream::new(requests)).await.map_err(Error::step("watching"))?;
+        let responses = wire.watch(creates).await.map_err(Error::step("watching"))?;
         let ears = ears.clone();
         streams.push(tokio::spawn(async move {
             if let Err(status) = listen(&ears, stream as usize, responses).await {
@@ -120,7 +105,7 @@ async fn open(
 
 fn create(bed: &Bed, scope: Scope, watcher: u32) -> pb::WatchRequest {
     let (key, range_end) = match scope {
-        Scope::Prefix => bed.keys.all(),
+        Scope::Prefix => bed.keys.under_prefix(),
         Scope::Key => (bed.keys.key(u64::from(watcher) % bed.keys.number()), Default::default()),
     };
     let create = pb::WatchCreateRequest { key, range_end, ..Default::default() };
@@ -128,8 +113,8 @@ fn create(bed: &Bed, scope: Scope, watcher: u32) -> pb::WatchRequest {
 }
 
 /// Takes the time of every event of a stream.
-async fn listen(ears: &Ears, stream: usize, mut responses: Streaming<Watch>) -> Result<(), Status> {
-    while let Some(response) = responses.message().await? {
+async fn listen(ears: &Ears, stream: usize, mut responses: Watching) -> Result<(), Status> {
+    while let Some(response) = responses.next::<Watch>().await? {
         if response.canceled {
             return Err(Status::aborted("the server cancelled a watch"));
         }
@@ -153,20 +138,20 @@ fn nanos(epoch: Instant) -> u64 {
 }
 
 /// Writes, and tells how many events must come of it.
-async fn write(bed: &Bed, args: WatchArgs, ears: &Arc<Ears>, puts: &Arc<Recorder>) -> u64 {
+async fn write(bed: &Arc<Bed>, args: WatchArgs, ears: &Arc<Ears>, puts: &Arc<Recorder>) -> u64 {
     let budget = Arc::new(Budget::new(bed.common.total(), &bed.common));
     let expected = Arc::new(AtomicU64::new(0));
     let (bed, ears, counted) = (bed.clone(), ears.clone(), expected.clone());
     let errors_max = bed.common.errors_max;
     drive(bed.clients(), &budget, puts, errors_max, move |worker, turn| {
-        let wire = bed.wire(worker).clone();
+        let bed = bed.clone();
         let place = watched_place(&bed, args, turn.request);
         let listeners = listeners(&bed, args, place);
         let value = bed.keys.stamped_value(turn.request, nanos(ears.epoch));
         let request = pb::PutRequest { key: bed.keys.key(place), value, ..Default::default() };
         let expected = counted.clone();
         async move {
-            wire.call::<_, Revision>(PUT, request).await?;
+            bed.wire(worker).call::<Revision>(Call::Put, &request).await?;
             expected.fetch_add(listeners, Ordering::Relaxed);
             Ok(())
         }
