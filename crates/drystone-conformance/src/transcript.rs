@@ -135,7 +135,7 @@ impl Mask {
         if cells.len() >= 9 && cells[1].starts_with("ID") {
             return self.status(&cells);
         }
-        durations_hidden(&line)
+        lease_keys_sorted(&durations_hidden(&line))
     }
 
     /// A line of `endpoint status`: address, id, version, size, leader, learner, term, index,
@@ -193,6 +193,9 @@ impl Mask {
                     } else {
                         self.json(value);
                     }
+                    if lease && let Value::Array(keys) = value {
+                        keys.sort_by_key(Value::to_string);
+                    }
                 }
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.json(item)),
@@ -210,6 +213,16 @@ impl Mask {
 
 fn durations_hidden(line: &str) -> String {
     hide_after(&hide_after(line, "took = ", None), "remaining(", Some("s)"))
+}
+
+/// A lease's keys in order: servers list them in none.
+fn lease_keys_sorted(line: &str) -> String {
+    let start = "attached keys([";
+    let Some((before, rest)) = line.split_once(start) else { return line.to_owned() };
+    let Some((keys, after)) = rest.split_once("])") else { return line.to_owned() };
+    let mut keys: Vec<&str> = keys.split(' ').collect();
+    keys.sort_unstable();
+    format!("{before}{start}{}]){after}", keys.join(" "))
 }
 
 /// Hides what follows `start`: up to `end`, or the whole rest.

@@ -134,7 +134,10 @@ pub(super) const ROWS: &[Row] = rows! {
         s.range(range_to("\0", "\0")).await;
     }
 
-    "KV: orders and targets that do not exist", &[("3.4", "not refused before 3.5")], "
+    "KV: orders and targets that do not exist", &[
+        ("3.4", "later versions refuse them"),
+        ("3.5.1", "later versions refuse them"),
+    ], "
         InvalidArgument: etcdserver: invalid sort option
         InvalidArgument: etcdserver: invalid sort option
     ", |s| {

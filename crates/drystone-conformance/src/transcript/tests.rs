@@ -43,8 +43,10 @@ fn simple_lines_and_fields() {
         ["CLIENT1 is healthy: successfully committed proposal: took = #"]
     );
     assert_eq!(
-        stdout("lease e7274736dc01a86e granted with TTL(100s), remaining(99s), attached keys([a])"),
-        ["lease ID1 granted with TTL(100s), remaining(#s), attached keys([a])"]
+        stdout(
+            "lease e7274736dc01a86e granted with TTL(100s), remaining(99s), attached keys([b a])"
+        ),
+        ["lease ID1 granted with TTL(100s), remaining(#s), attached keys([a b])"]
     );
     assert_eq!(
         stdout("\"Version\" : 1\n\"Version\" : \"3.4\""),
