@@ -90,10 +90,12 @@ def leases(client):
 def locks(client):
     with client.lock("lock", ttl=30) as lock:
         assert lock.is_acquired()
-        other = client.lock("lock", ttl=30)
-        assert other.acquire(timeout=1) is False
+        value, meta = client.get(lock.key)
+        assert value is not None and meta.lease_id == lock.lease.id
+    assert client.get(lock.key) == (None, None)
+    other = client.lock("lock", ttl=30)
     assert other.acquire(timeout=5) is True
-    other.release()
+    assert other.release() is True
 
 
 def cluster(client):
