@@ -170,10 +170,8 @@ fn encode(shared: &Shared, response: HubResponse) -> WatchResponse {
         }
         ResponseKind::Canceled { compact_revision } => {
             message.canceled = true;
+            // What tells a compacted start from a wish of the client: etcd gives no reason text.
             message.compact_revision = compact_revision;
-            if compact_revision > 0 {
-                message.cancel_reason = EtcdError::Compacted.message().to_owned();
-            }
         }
         ResponseKind::Events | ResponseKind::Progress => {}
     }
