@@ -92,6 +92,15 @@ fn privilege() -> Option<&'static str> {
     }
 }
 
+/// True when Python can make virtual environments with pip in them.
+pub(crate) fn python_venv_found() -> bool {
+    std::process::Command::new("python3")
+        .args(["-c", "import venv, ensurepip"])
+        .stderr(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
 fn cxx_found() -> bool {
     ["c++", "g++", "clang++"].iter().any(|compiler| is_there(compiler))
 }
