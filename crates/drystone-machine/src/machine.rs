@@ -189,7 +189,8 @@ impl Machine {
     }
 
     /// Removes a piece of what compaction let go, at most about `revisions_max` revisions.
-    /// Returns false when nothing is left to do.
+    /// Returns false when nothing was removed: all is done, or readers hold on to the rest;
+    /// [`Machine::is_sweeping`] tells which.
     ///
     /// # Errors
     /// [`MachineError`] ends the member.

@@ -488,7 +488,9 @@ impl ApplyThread {
             return Ok(());
         }
         let revisions = self.shared.config.compaction_batch_revisions;
-        self.sweeping = self.applier.machine_mut().sweep(revisions)?;
+        self.applier.machine_mut().sweep(revisions)?;
+        // Nothing removed may also mean that a reader still holds on to what is to go.
+        self.sweeping = self.applier.machine().is_sweeping();
         if !self.sweeping {
             for waiter in self.swept_waiters.drain(..) {
                 let _ = waiter.send(());

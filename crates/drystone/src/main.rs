@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     }
     match words.first().and_then(|word| word.to_str()) {
         Some("ctl") => drystone_ctl::run_process("drystone ctl", words.into_iter().skip(1)).into(),
-        Some("bench") => drystone_bench::run_process(words.into_iter().skip(1)),
+        Some("bench") => drystone_bench::run_process(words),
         _ => serve(words),
     }
 }
