@@ -381,7 +381,7 @@ async fn serve_clients(
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
         .http2_keepalive_interval((!keepalive.is_zero()).then_some(keepalive))
         .http2_keepalive_timeout(Some(shared.config.grpc_keepalive_timeout))
-        .layer(crate::texts::GoTexts)
+        .layer(tower::util::MapResponseLayer::new(crate::texts::go_texts))
         .add_service(sized!(KvServer::new(KvService::new(shared.clone()))))
         .add_service(sized!(WatchServer::new(WatchService::new(shared.clone()))))
         .add_service(sized!(LeaseServer::new(LeaseService::new(shared.clone()))))

@@ -106,6 +106,8 @@ pub(crate) struct Status {
     pub(crate) applied_term: AtomicU64,
     pub(crate) flushed: AtomicU64,
     pub(crate) persisted: AtomicU64,
+    /// Live bytes of the store, by its own estimate a moment ago.
+    pub(crate) live_bytes: AtomicU64,
 }
 
 impl Status {
@@ -191,29 +193,34 @@ impl Shared {
 
     /// Proposes a command and waits until this member has applied it.
     ///
+    /// The command is encoded before the future is made, which so stays small: it is moved
+    /// several times on its way to a worker.
+    ///
     /// # Errors
     /// etcd's errors; after a timeout the command may yet be applied.
-    pub(crate) async fn propose(
+    pub(crate) fn propose(
         &self,
         mut request: InternalRaftRequest,
-    ) -> Result<Answer, EtcdError> {
-        self.admit(&request)?;
+    ) -> impl Future<Output = Result<Answer, EtcdError>> + Send + '_ {
         let id = self.ids.next();
         request.header = Some(RequestHeader { id, ..RequestHeader::default() });
-        let data = request.encode_to_vec();
-        if data.len() > self.config.max_request_bytes {
-            return Err(EtcdError::RequestTooLarge);
-        }
-        let (reply, answer) = oneshot::channel();
-        self.waiters.insert(id, reply);
-        let _guard = WaiterGuard { waiters: &self.waiters, id };
-        self.send(Input::Propose { id, data: data.into() })?;
-        match tokio::time::timeout(self.config.request_timeout(), answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(EtcdError::Stopped),
-            // With nobody leading for the whole time the proposal never left this member.
-            Err(_) if self.status.leader().is_none() => Err(EtcdError::ContextDeadlineExceeded),
-            Err(_) => Err(EtcdError::Timeout),
+        let admitted = self.admit(&request).map(|()| request.encode_to_vec());
+        async move {
+            let data = admitted?;
+            if data.len() > self.config.max_request_bytes {
+                return Err(EtcdError::RequestTooLarge);
+            }
+            let (reply, answer) = oneshot::channel();
+            self.waiters.insert(id, reply);
+            let _guard = WaiterGuard { waiters: &self.waiters, id };
+            self.send(Input::Propose { id, data: data.into() })?;
+            match tokio::time::timeout(self.config.request_timeout(), answer).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => Err(EtcdError::Stopped),
+                // With nobody leading for all that time the proposal never left this member.
+                Err(_) if self.status.leader().is_none() => Err(EtcdError::ContextDeadlineExceeded),
+                Err(_) => Err(EtcdError::Timeout),
+            }
         }
     }
 
@@ -265,8 +272,8 @@ impl Shared {
         if cost == 0 {
             return Ok(());
         }
-        let size = self.view.read().backend.size().in_use_bytes;
-        if size.saturating_add(cost) < quota {
+        let live = self.status.live_bytes.load(Ordering::Acquire);
+        if live.saturating_add(cost) < quota {
             return Ok(());
         }
         self.raise_no_space();

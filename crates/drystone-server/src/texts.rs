@@ -1,10 +1,6 @@
 //! Texts that clients of etcd know from Go's gRPC library, where tonic's own differ.
 
-use http::{HeaderMap, HeaderValue, Request, Response};
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use tower::{Layer, Service};
+use http::{HeaderMap, HeaderValue, Response};
 
 /// The code of gRPC's OUT_OF_RANGE, with which tonic refuses a message that is too large.
 const OUT_OF_RANGE: &str = "11";
@@ -13,45 +9,10 @@ const RESOURCE_EXHAUSTED: HeaderValue = HeaderValue::from_static("8");
 /// How tonic's refusal begins, before percent encoding.
 const TOO_LARGE: &str = "Error, decoded message length too large: found ";
 
-/// Wraps every service of a server.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct GoTexts;
-
-impl<S> Layer<S> for GoTexts {
-    type Service = GoTextsService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        GoTextsService { inner }
-    }
-}
-
-/// See [`GoTexts`].
-#[derive(Clone, Debug)]
-pub(crate) struct GoTextsService<S> {
-    inner: S,
-}
-
-impl<S, Q, A> Service<Request<Q>> for GoTextsService<S>
-where
-    S: Service<Request<Q>, Response = Response<A>>,
-    S::Future: Send + 'static,
-{
-    type Response = Response<A>;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<A>, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let mut answer = answer.await?;
-            translate(answer.headers_mut());
-            Ok(answer)
-        })
-    }
+/// Translates an answer on its way out.
+pub(crate) fn go_texts<A>(mut answer: Response<A>) -> Response<A> {
+    translate(answer.headers_mut());
+    answer
 }
 
 /// Turns tonic's refusal of a large message into Go's.

@@ -338,6 +338,7 @@ impl ApplyThread {
     pub(crate) fn run(mut self) {
         let mut next_leases = Instant::now() + LEASE_TICK;
         let mut next_sweep = Instant::now();
+        let mut next_size = Instant::now();
         loop {
             let wait = if self.sweeping {
                 next_sweep.saturating_duration_since(Instant::now())
@@ -352,6 +353,11 @@ impl ApplyThread {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let now = Instant::now();
+            if now >= next_size {
+                next_size = now + APPLY_TICK;
+                let size = self.applier.machine().backend().size();
+                self.shared.status.live_bytes.store(size.in_use_bytes, Ordering::Release);
+            }
             if now >= next_leases {
                 next_leases = now + LEASE_TICK;
                 self.lead_leases();
