@@ -3,6 +3,7 @@
 //! Verbs are thin: each lives in a module of its own and says what it does before it does it.
 
 mod checks;
+mod cluster;
 mod codegen;
 mod layers;
 mod prerequisites;
@@ -26,6 +27,10 @@ enum Verb {
     Codegen(codegen::Args),
     /// Check prerequisites, build, and start a server, or a local cluster with --members 3.
     Up(up::Args),
+    /// Torture a local cluster, or bring a member back after a long absence.
+    Cluster(cluster::Args),
+    /// Measure Drystone and etcd under the same loads, side by side.
+    Bench(cluster::BenchArgs),
     /// Check prerequisites, then run every test.
     Test,
     /// Everything CI holds: formatting, lints, layers, generated code, docs and tests.
@@ -41,6 +46,8 @@ fn main() -> anyhow::Result<()> {
     match Args::parse().verb {
         Verb::Codegen(args) => codegen::run(&args, &root),
         Verb::Up(args) => up::run(&args, &root),
+        Verb::Cluster(args) => cluster::run(&args, &root),
+        Verb::Bench(args) => cluster::bench(&args, &root),
         Verb::Test => checks::test(&root),
         Verb::Ci(args) => checks::ci(&args, &root),
         Verb::Fix => checks::fix(&root),

