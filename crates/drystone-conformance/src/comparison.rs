@@ -1,12 +1,13 @@
 //! Runs the tables against two programs and says, row by row, what came of it.
 
 use crate::commands::{Case, CommandError, Runner, Story, stories};
-use crate::harness::{Cluster, HarnessError, Launch, Program};
+use crate::harness::{Cluster, HarnessError, Launch, Program, Stop};
 use crate::histories::{self, HistoryConfig};
 use crate::rows::{self, Row};
 use crate::rpcs::{self, Presence};
 use crate::sequences::{DIFFER, ENDED, SEQUENCES, stand};
 use crate::transcript::difference;
+use drystone_client::Client;
 use futures::StreamExt as _;
 
 /// What came of one row.
@@ -190,15 +191,29 @@ impl Comparison {
         Ok(futures::stream::iter(runs).buffered(self.parallel).collect().await)
     }
 
-    /// One random history on both.
-    pub async fn history(&self, config: HistoryConfig) -> Result<histories::Outcome, HarnessError> {
-        let launch = Launch::of(1);
+    /// One random history, on Drystone with `members` and on one etcd. After each compaction a
+    /// member of Drystone is stopped and started, politely or not, which must not be
+    /// noticed.
+    pub async fn history(
+        &self,
+        config: HistoryConfig,
+        members: usize,
+    ) -> Result<histories::Outcome, HarnessError> {
+        // etcd has one member: 3.4 and 3.5 let members differ after what a history may hold.
+        let (ours, theirs) = (Launch::of(members), Launch::of(1));
         let (ours, theirs) = tokio::join!(
-            Cluster::start(&self.drystone, &launch),
-            Cluster::start(&self.etcd, &launch)
+            Cluster::start(&self.drystone, &ours),
+            Cluster::start(&self.etcd, &theirs)
         );
-        let (ours, theirs) = (ours?, theirs?);
-        Ok(histories::compare(&ours.client(), &theirs.client(), config).await)
+        let (mut ours, theirs) = (ours?, theirs?);
+        let first = ours.client();
+        let restart = async |n: usize, _: Client| {
+            let how = if n.is_multiple_of(2) { Stop::Terminate } else { Stop::Kill };
+            ours.member_mut(n % members).restart(how).await?;
+            ours.settle().await?;
+            Ok(ours.client())
+        };
+        histories::compare(first, &theirs.client(), config, restart).await
     }
 
     /// Which calls each program has: name, Drystone's, etcd's.

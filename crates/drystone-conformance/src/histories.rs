@@ -82,58 +82,57 @@ struct Generator {
     rng: StdRng,
     config: HistoryConfig,
     revision: i64,
-    compacted: i64,
     plain: Vec<i64>,
     written: u64,
 }
 
-/// Does one history on both servers.
+/// Does one history on both servers. That a server fails is a difference, unless both fail
+/// alike.
+///
+/// After each compaction and what is asked after it, `pause` may do something to the first
+/// server, which must not be noticed; it gives the client to go on with.
 ///
 /// # Errors
-/// None: that a server fails is a difference, unless both fail alike.
-pub async fn compare(first: &Client, second: &Client, config: HistoryConfig) -> Outcome {
-    let mut generator = Generator {
-        rng: StdRng::seed_from_u64(config.seed),
-        config,
-        revision: 1,
-        compacted: 0,
-        plain: Vec::new(),
-        written: 0,
-    };
+/// Those of `pause`.
+pub async fn compare<E>(
+    first: Client,
+    second: &Client,
+    config: HistoryConfig,
+    mut pause: impl AsyncFnMut(usize, Client) -> Result<Client, E>,
+) -> Result<Outcome, E> {
+    let mut first = first;
+    let mut generator = Generator::new(config);
     let mut outcome = Outcome::default();
     for n in 1..=config.operations {
         let mut operations = vec![generator.operation()];
         if n % config.compaction_every == 0 || n == config.operations {
-            outcome.compactions += usize::from(generator.compaction(&mut operations));
+            let compacts = generator.compaction(&mut operations);
+            outcome.compactions += usize::from(compacts);
         }
         for operation in operations {
-            let (a, b) = tokio::join!(answer(first, &operation), answer(second, &operation));
+            let (a, b) = tokio::join!(answer(&first, &operation), answer(second, &operation));
             if a != b {
                 outcome.difference = Some(format!(
                     "operation {n} of seed {}, {operation:?}:\n  {}\n  {}",
                     config.seed, a.text, b.text
                 ));
-                return outcome;
+                return Ok(outcome);
             }
             outcome.hashes += usize::from(matches!(operation, Operation::Hash(_)));
             generator.learn(&operation, &a);
         }
         outcome.operations = n;
         outcome.revision = generator.revision;
+        if n % config.compaction_every == 0 {
+            first = pause(outcome.compactions, first).await?;
+        }
     }
-    outcome
+    Ok(outcome)
 }
 
 /// Does a history on one server alone; the number of operations it answered without an error.
 pub async fn perform(client: &Client, config: HistoryConfig) -> usize {
-    let mut generator = Generator {
-        rng: StdRng::seed_from_u64(config.seed),
-        config,
-        revision: 1,
-        compacted: 0,
-        plain: Vec::new(),
-        written: 0,
-    };
+    let mut generator = Generator::new(config);
     let mut done = 0;
     for n in 1..=config.operations {
         let mut operations = vec![generator.operation()];
@@ -150,6 +149,16 @@ pub async fn perform(client: &Client, config: HistoryConfig) -> usize {
 }
 
 impl Generator {
+    fn new(config: HistoryConfig) -> Generator {
+        Generator {
+            rng: StdRng::seed_from_u64(config.seed),
+            config,
+            revision: 1,
+            plain: Vec::new(),
+            written: 0,
+        }
+    }
+
     fn learn(&mut self, operation: &Operation, answer: &Answer) {
         let before = self.revision;
         self.revision = self.revision.max(answer.revision);
@@ -161,7 +170,6 @@ impl Generator {
                 self.plain.push(self.revision);
             }
             Operation::Compact(request) if answer.revision > 0 => {
-                self.compacted = request.revision;
                 self.plain.retain(|revision| *revision > request.revision);
             }
             _ => {}

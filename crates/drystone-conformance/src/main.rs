@@ -39,6 +39,9 @@ struct Args {
     /// Seed of the random history.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Members of the Drystone that does the random history.
+    #[arg(long, default_value_t = 1)]
+    history_members: usize,
     /// Operations of the random history.
     #[arg(long, default_value_t = 10_000)]
     operations: usize,
@@ -107,7 +110,7 @@ async fn run(args: &Args) -> anyhow::Result<Report> {
             operations: args.operations,
             ..HistoryConfig::default()
         };
-        report.history = Some((config, comparison.history(config).await?));
+        report.history = Some((config, comparison.history(config, args.history_members).await?));
     }
     Ok(report)
 }

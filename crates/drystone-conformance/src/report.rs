@@ -158,7 +158,8 @@ impl Report {
              The same {} random operations (puts, deletions, ranges, nested transactions, leases \
              granted, attached and revoked, {} compactions) are done by both in step, from seed \
              {}. Every answer is compared, and after each compaction `HashKV` at revisions above \
-             it: hash and compacted revision. Compactions are made at revisions of plain puts, \
+             it: hash and compacted revision; then Drystone is stopped or killed, and started, which \
+             must not be noticed. Compactions are made at revisions of plain puts, \
              because versions of etcd differ about a deletion exactly at the compacted revision \
              (kept since 3.4.34 and 3.5.16).\n\n\
              Result: {}.",

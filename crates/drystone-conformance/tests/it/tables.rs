@@ -59,10 +59,19 @@ async fn sequences_that_end_an_etcd() {
 async fn a_random_history_has_equal_answers_and_hashes() {
     let _turn = TURN.lock().await;
     let config = HistoryConfig::default();
-    let outcome = comparison().history(config).await.unwrap();
+    let outcome = comparison().history(config, 1).await.unwrap();
     assert_eq!(outcome.difference, None);
     assert_eq!(outcome.operations, config.operations);
     assert!(outcome.compactions >= 8 && outcome.hashes >= 30, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_random_history_asked_of_three_members_has_the_answers_of_one() {
+    let _turn = TURN.lock().await;
+    let config = HistoryConfig { seed: 3, operations: 1_500, compaction_every: 300, keys: 25 };
+    let outcome = comparison().history(config, 3).await.unwrap();
+    assert_eq!(outcome.difference, None);
+    assert_eq!(outcome.operations, config.operations);
 }
 
 #[tokio::test(flavor = "multi_thread")]
