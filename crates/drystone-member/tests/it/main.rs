@@ -1,5 +1,7 @@
 //! Whole members against each other.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod cluster;
 
 use cluster::Cluster;
