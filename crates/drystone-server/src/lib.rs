@@ -35,6 +35,7 @@
 
 mod cluster;
 mod config;
+mod gate;
 mod health;
 mod hub;
 mod ids;
@@ -44,6 +45,7 @@ mod lease;
 mod logging;
 mod maintenance;
 mod peers;
+mod range;
 mod recover;
 mod serve;
 mod shared;

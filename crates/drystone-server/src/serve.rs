@@ -2,6 +2,7 @@
 
 use crate::cluster::ClusterService;
 use crate::config::{AutoCompaction, Config, bind_address};
+use crate::gate::Gate;
 use crate::hub::{Command, HubHandle, HubThread};
 use crate::ids::Ids;
 use crate::kv::KvService;
@@ -9,6 +10,7 @@ use crate::layout::Layout;
 use crate::lease::LeaseService;
 use crate::maintenance::MaintenanceService;
 use crate::peers::{PeerHandler, follow};
+use crate::range::PiecewiseRange;
 use crate::recover::{Parts, open_store, recover};
 use crate::shared::{ApplyInput, Input, Shared, Status, View};
 use crate::threads::{ApplyThread, MemberThread, run_flusher, run_log};
@@ -362,6 +364,7 @@ async fn serve_clients(
     let receive_max = shared.config.max_request_bytes + TRANSPORT_OVERHEAD_BYTES;
     let send_max = drystone_api::limits::RESPONSE_BYTES_MAX;
     let keepalive = shared.config.grpc_keepalive_interval;
+    let kv = KvService::new(shared.clone());
     let incoming = TcpListenerStream::new(listener);
     let incoming = tokio_stream::StreamExt::map(incoming, |connection| {
         connection.inspect(|connection| {
@@ -382,7 +385,8 @@ async fn serve_clients(
         .http2_keepalive_interval((!keepalive.is_zero()).then_some(keepalive))
         .http2_keepalive_timeout(Some(shared.config.grpc_keepalive_timeout))
         .layer(tower::util::MapResponseLayer::new(crate::texts::go_texts))
-        .add_service(sized!(KvServer::new(KvService::new(shared.clone()))))
+        .layer(Gate::new(shared.clone()))
+        .add_service(PiecewiseRange::new(sized!(KvServer::new(kv.clone())), kv, receive_max))
         .add_service(sized!(WatchServer::new(WatchService::new(shared.clone()))))
         .add_service(sized!(LeaseServer::new(LeaseService::new(shared.clone()))))
         .add_service(sized!(ClusterServer::new(ClusterService::new(shared.clone()))))

@@ -58,9 +58,6 @@ impl Watch for WatchService {
         request: Request<Streaming<WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let needs_leader = crate::needs_leader(request.metadata());
-        if needs_leader && self.shared.status.leader().is_none() {
-            return Err(EtcdError::NoLeader.into());
-        }
         let (outlet, responses) = pieces();
         let (reply, opened) = oneshot::channel();
         if !self.shared.hub.send(Command::Open(outlet, reply)).await {
