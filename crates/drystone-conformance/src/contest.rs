@@ -80,7 +80,7 @@ pub(crate) fn workloads(quick: bool) -> Vec<Workload> {
         memory_target: None,
         words,
     };
-    let list = format!("list --keys {keys} --val-size 1024 --clients 2 --connections 2");
+    let list = format!("list --keys {keys} --val-size 1024 --clients 1 --connections 1");
     let watch = "watch --watchers 1000 --streams 100 --clients 4 --connections 16 --val-size 256";
     vec![
         one("put", "put", 0.6, format!("put {crowd}")),

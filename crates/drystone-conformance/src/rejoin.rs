@@ -7,6 +7,8 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use drystone_api::etcdserverpb as pb;
 use drystone_client::{Client, Config as ClientConfig};
+use rand::rngs::SmallRng;
+use rand::{RngCore as _, SeedableRng as _};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -322,7 +324,7 @@ fn number_after(line: &str, field: &str) -> Option<u64> {
 struct Load {
     client: Client,
     keys: u64,
-    value: Bytes,
+    value_bytes: usize,
     next: Arc<AtomicU64>,
     acks: Arc<AtomicU64>,
     stopped: Arc<AtomicBool>,
@@ -333,7 +335,7 @@ impl Load {
         Load {
             client: client(endpoints),
             keys: config.keys.max(1),
-            value: vec![b'r'; config.value_bytes].into(),
+            value_bytes: config.value_bytes,
             next: Arc::new(AtomicU64::new(0)),
             acks: Arc::new(AtomicU64::new(0)),
             stopped: Arc::new(AtomicBool::new(false)),
@@ -344,8 +346,12 @@ impl Load {
     async fn write(&self, number: u64) -> anyhow::Result<()> {
         let mut left: u32 = 20;
         let key = format!("rejoin/{:08}", number % self.keys);
+        // Bytes that do not compress, so that a snapshot is as large as what it holds.
+        let mut value = vec![0; self.value_bytes];
+        SmallRng::seed_from_u64(number).fill_bytes(&mut value);
+        let value = Bytes::from(value);
         loop {
-            let (key, value) = (key.clone().into(), self.value.clone());
+            let (key, value) = (key.clone().into(), value.clone());
             let put = pb::PutRequest { key, value, ..Default::default() };
             match self.client.put(put).await {
                 Ok(_) => {
