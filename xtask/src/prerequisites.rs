@@ -30,6 +30,16 @@ const COMPARE: &[Need] = &[
         packages: &["etcd-client"],
         found: || is_there("etcdctl"),
     },
+    Need {
+        what: "protoc, which the crate etcd-client needs to build",
+        packages: &["protobuf-compiler"],
+        found: || is_there("protoc"),
+    },
+    Need {
+        what: "python3 with venv, for the Python client",
+        packages: &["python3", "python3-venv"],
+        found: python_venv_found,
+    },
 ];
 
 /// Checks what a build needs; installs what is missing where this process may, and otherwise
@@ -93,7 +103,7 @@ fn privilege() -> Option<&'static str> {
 }
 
 /// True when Python can make virtual environments with pip in them.
-pub(crate) fn python_venv_found() -> bool {
+fn python_venv_found() -> bool {
     std::process::Command::new("python3")
         .args(["-c", "import venv, ensurepip"])
         .stderr(std::process::Stdio::null())
