@@ -1,9 +1,13 @@
 //! The cluster's members, a member's state, its hash and its health.
 
-use super::session::put;
+use super::session::{delete_to, op, put, range, txn};
 use super::{Row, Session, rows};
+use drystone_api::etcdserverpb::alarm_request::AlarmAction;
 use drystone_api::etcdserverpb::maintenance_client::MaintenanceClient;
-use drystone_api::etcdserverpb::{HashRequest, MemberListRequest, ResponseHeader, StatusRequest};
+use drystone_api::etcdserverpb::{
+    AlarmRequest, AlarmType, HashRequest, MemberListRequest, ResponseHeader, StatusRequest,
+    TxnRequest,
+};
 use drystone_api::health::HealthCheckRequest;
 use drystone_api::health::health_client::HealthClient;
 
@@ -17,6 +21,18 @@ fn who(session: &Session, header: Option<&ResponseHeader>) -> String {
         set(header.raft_term),
         header.revision
     )
+}
+
+async fn alarm(session: &mut Session, action: AlarmAction, member_id: u64, alarm: AlarmType) {
+    let request = AlarmRequest { action: action.into(), member_id, alarm: alarm.into() };
+    let answer = session.client.alarm(request).await;
+    session.note(answer, |answer| {
+        let alarms = answer.alarms.iter();
+        let alarms: Vec<String> = alarms
+            .map(|alarm| format!("{} {}", alarm.member_id, alarm.alarm().as_str_name()))
+            .collect();
+        format!("alarms [{}]", alarms.join(", "))
+    });
 }
 
 pub(super) const ROWS: &[Row] = rows! {
@@ -93,6 +109,39 @@ pub(super) const ROWS: &[Row] = rows! {
             }
         }
         s.say(format!("the same {}", hashes.len() == 2 && hashes[0] == hashes[1]));
+    }
+
+    "Maintenance: an alarm for want of space", &[], "
+        alarms []
+        alarms [99 NOSPACE]
+        alarms [99 NOSPACE]
+        alarms [99 NOSPACE]
+        ResourceExhausted: etcdserver: mvcc: database space exceeded
+        ResourceExhausted: etcdserver: mvcc: database space exceeded
+        ResourceExhausted: etcdserver: mvcc: database space exceeded
+        txn: rev 2, true {delete: rev 2, 0}
+        range: rev 2, count 1 [a=1 c2 m2 v1]
+        compact: rev 2
+        alarms []
+        alarms [99 NOSPACE]
+        alarms []
+        put: rev 3
+    ", |s| {
+        let _ = s.client.put(put("a", "1")).await;
+        alarm(s, AlarmAction::Get, 0, AlarmType::None).await;
+        alarm(s, AlarmAction::Activate, 99, AlarmType::Nospace).await;
+        alarm(s, AlarmAction::Activate, 99, AlarmType::Nospace).await;
+        alarm(s, AlarmAction::Get, 7, AlarmType::None).await;
+        s.put(put("b", "1")).await;
+        s.grant(5, 1000).await;
+        s.txn(TxnRequest { failure: vec![op(put("b", "1"))], ..Default::default() }).await;
+        s.txn(txn(vec![op(delete_to("b", "c"))])).await;
+        s.range(range("a")).await;
+        s.compact(2, false).await;
+        alarm(s, AlarmAction::Deactivate, 0, AlarmType::Nospace).await;
+        alarm(s, AlarmAction::Deactivate, 99, AlarmType::Nospace).await;
+        alarm(s, AlarmAction::Get, 0, AlarmType::None).await;
+        s.put(put("b", "1")).await;
     }
 
     "Health: the service's check", &[], "

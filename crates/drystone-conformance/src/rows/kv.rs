@@ -192,6 +192,61 @@ pub(super) const ROWS: &[Row] = rows! {
         s.range(range("a")).await;
     }
 
+    "KV: compaction of nothing, once", &[], "
+        compact: rev 1
+        OutOfRange: etcdserver: mvcc: required revision has been compacted
+        compact: rev 1
+        range: rev 1, count 0 []
+        put: rev 2
+        OutOfRange: etcdserver: mvcc: required revision has been compacted
+        range: rev 2, count 1 [a=1 c2 m2 v1]
+    ", |s| {
+        s.compact(0, false).await;
+        s.compact(0, false).await;
+        s.compact(1, false).await;
+        s.range(range("a")).await;
+        s.put(put("a", "1")).await;
+        s.compact(-1, false).await;
+        s.range(range("a")).await;
+    }
+
+    "KV: sorted by each target", &[], "
+        a b c
+        c b a
+        b c a
+        a c b
+        b c a
+        a c b
+        b c a
+        a c b
+        c b a
+        a b c
+    ", |s| {
+        for (key, value) in [("b", "2"), ("c", "1"), ("a", "3"), ("b", "3"), ("a", "2"), ("c", "5")]
+        {
+            let _ = s.client.put(put(key, value)).await;
+        }
+        for (key, value) in [("c", "1"), ("a", "8"), ("a", "9")] {
+            let _ = s.client.put(put(key, value)).await;
+        }
+        for target in [
+            SortTarget::Key, SortTarget::Create, SortTarget::Mod, SortTarget::Version,
+            SortTarget::Value,
+        ] {
+            for order in [SortOrder::Ascend, SortOrder::Descend] {
+                let mut request = sorted(target, order, 0);
+                request.key = "a".into();
+                request.range_end = "d".into();
+                let keys = match s.client.range(request).await {
+                    Ok(answer) => answer.kvs.iter().map(|kv| kv.key.escape_ascii().to_string())
+                        .collect::<Vec<_>>().join(" "),
+                    Err(error) => error.to_string(),
+                };
+                s.say(keys);
+            }
+        }
+    }
+
     "KV: ranges of single keys, from a key on, and turned around", &[], "
         range: rev 4, count 1 [a=1 c2 m2 v1]
         range: rev 4, count 2 [b=2 c3 m3 v1, c=3 c4 m4 v1]

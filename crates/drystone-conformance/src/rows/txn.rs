@@ -130,6 +130,62 @@ pub(super) const ROWS: &[Row] = rows! {
         }
     }
 
+    "Txn: compares whose target and value do not fit, or do not exist", &[], "
+        txn: rev 2, true {}
+        txn: rev 2, false {}
+        txn: rev 2, true {}
+        txn: rev 2, true {}
+        txn: rev 2, true {}
+        InvalidArgument: etcdserver: key is not provided
+    ", |s| {
+        let _ = s.client.put(put("a", "1")).await;
+        let base = compare("a", CompareResult::Equal, TargetUnion::Value("1".into()));
+        let version = CompareTarget::Version.into();
+        for compare in [
+            // Compared with the number 0, and then with an empty value.
+            Compare { target: version, result: CompareResult::Greater.into(), ..base.clone() },
+            Compare { target_union: None, ..base.clone() },
+            Compare { target_union: None, result: CompareResult::Greater.into(), ..base.clone() },
+            Compare { result: 77, ..base.clone() },
+            Compare { target: 77, ..base.clone() },
+            Compare { key: "".into(), ..base.clone() },
+        ] {
+            s.txn(TxnRequest { compare: vec![compare], ..Default::default() }).await;
+        }
+    }
+
+    "Txn: revisions of ranges inside", &[], "
+        txn: rev 3, true {range: rev 3, count 1 [a=1 c2 m2 v1]}
+        txn: rev 3, true {range: rev 3, count 1 [a=2 c2 m3 v2]}
+        OutOfRange: etcdserver: mvcc: required revision is a future revision
+        compact: rev 3
+        OutOfRange: etcdserver: mvcc: required revision has been compacted
+        txn: rev 4, true {put: rev 4; range: rev 4, count 1 [a=2 c2 m3 v2]; range: rev 4, count 1 [a=3 c2 m4 v3]}
+    ", |s| {
+        let _ = s.client.put(put("a", "1")).await;
+        let _ = s.client.put(put("a", "2")).await;
+        let at = |revision| op(RangeRequest { revision, ..range("a") });
+        for revision in [2, 3, 4] {
+            s.txn(txn(vec![at(revision)])).await;
+        }
+        s.compact(3, true).await;
+        s.txn(txn(vec![at(2)])).await;
+        s.txn(txn(vec![op(put("a", "3")), at(3), at(0)])).await;
+    }
+
+    "Txn: nested three deep, with both branches", &[], "
+        txn: rev 2, true {txn: rev 0, false {txn: rev 0, true {put: rev 2; put: rev 2}; delete: rev 2, 0}; range: rev 2, count 2 [x=1 c2 m2 v1, y=2 c2 m2 v1]}
+    ", |s| {
+        let innermost = txn(vec![op(put("x", "1")), op(put("y", "2"))]);
+        let middle = TxnRequest {
+            compare: vec![compare("x", CompareResult::Greater, TargetUnion::Version(0))],
+            success: vec![op(put("never", "1"))],
+            failure: vec![op(innermost), op(delete("z"))],
+        };
+        let all = RangeRequest { range_end: "z".into(), ..range("x") };
+        s.txn(txn(vec![op(middle), op(all)])).await;
+    }
+
     "Txn: compares over a range", &[], "
         txn: rev 3, true {}
         txn: rev 3, false {}
