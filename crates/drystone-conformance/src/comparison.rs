@@ -2,7 +2,7 @@
 
 use crate::commands::{Case, CommandError, Runner, Story, stories};
 use crate::harness::{Cluster, HarnessError, Launch, Program, Stop};
-use crate::histories::{self, HistoryConfig};
+use crate::histories::{self, HistoryConfig, Moment};
 use crate::rows::{self, Row};
 use crate::rpcs::{self, Presence};
 use crate::sequences::{DIFFER, ENDED, SEQUENCES, stand};
@@ -207,13 +207,17 @@ impl Comparison {
         );
         let (mut ours, theirs) = (ours?, theirs?);
         let first = ours.client();
-        let restart = async |n: usize, _: Client| {
+        let pause = async |moment: Moment, client: Client| {
+            let Moment::Compacted(n) = moment else {
+                ours.settle().await?;
+                return Ok(client);
+            };
             let how = if n.is_multiple_of(2) { Stop::Terminate } else { Stop::Kill };
             ours.member_mut(n % members).restart(how).await?;
             ours.settle().await?;
             Ok(ours.client())
         };
-        histories::compare(first, &theirs.client(), config, restart).await
+        histories::compare(first, &theirs.client(), config, pause).await
     }
 
     /// Which calls each program has: name, Drystone's, etcd's.

@@ -6,6 +6,9 @@
 //! exactly at its revision, later ones keep it. Hashes are asked for above the compacted
 //! revision, because 3.4 refuses the compacted one itself.
 
+mod listen;
+
+use self::listen::Listener;
 use crate::rows::render_txn;
 use crate::rows::{render_delete, render_put, render_range, render_revision};
 use drystone_api::etcdserverpb as pb;
@@ -43,10 +46,21 @@ pub struct Outcome {
     pub compactions: usize,
     /// Pairs of hashes that were equal.
     pub hashes: usize,
+    /// Watches that told the same events.
+    pub watches: usize,
     /// The last revision.
     pub revision: i64,
     /// The first thing that differed, with both answers.
     pub difference: Option<String>,
+}
+
+/// When a history stops for a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Before a hash, which a member takes of its own data: all must have come as far.
+    Hash,
+    /// After a compaction and its hashes; how many there were.
+    Compacted(usize),
 }
 
 /// One request of a history.
@@ -82,6 +96,7 @@ struct Generator {
     rng: StdRng,
     config: HistoryConfig,
     revision: i64,
+    compacted: i64,
     plain: Vec<i64>,
     written: u64,
 }
@@ -89,8 +104,8 @@ struct Generator {
 /// Does one history on both servers. That a server fails is a difference, unless both fail
 /// alike.
 ///
-/// After each compaction and what is asked after it, `pause` may do something to the first
-/// server, which must not be noticed; it gives the client to go on with.
+/// At each [`Moment`] `pause` may do something to the first server, which must not be noticed;
+/// it gives the client to go on with.
 ///
 /// # Errors
 /// Those of `pause`.
@@ -98,11 +113,12 @@ pub async fn compare<E>(
     first: Client,
     second: &Client,
     config: HistoryConfig,
-    mut pause: impl AsyncFnMut(usize, Client) -> Result<Client, E>,
+    mut pause: impl AsyncFnMut(Moment, Client) -> Result<Client, E>,
 ) -> Result<Outcome, E> {
     let mut first = first;
     let mut generator = Generator::new(config);
     let mut outcome = Outcome::default();
+    let mut live = pairs(&first, second, listen::live());
     for n in 1..=config.operations {
         let mut operations = vec![generator.operation()];
         if n % config.compaction_every == 0 || n == config.operations {
@@ -110,6 +126,9 @@ pub async fn compare<E>(
             outcome.compactions += usize::from(compacts);
         }
         for operation in operations {
+            if matches!(operation, Operation::Hash(_)) {
+                first = pause(Moment::Hash, first).await?;
+            }
             let (a, b) = tokio::join!(answer(&first, &operation), answer(second, &operation));
             if a != b {
                 outcome.difference = Some(format!(
@@ -124,10 +143,61 @@ pub async fn compare<E>(
         outcome.operations = n;
         outcome.revision = generator.revision;
         if n % config.compaction_every == 0 {
-            first = pause(outcome.compactions, first).await?;
+            // A watch that is behind when its server stops could find its place compacted.
+            for (listener, _) in &mut live {
+                listener.reached(generator.revision).await;
+            }
+            first = pause(Moment::Compacted(outcome.compactions), first).await?;
         }
     }
+    listened(&first, second, &mut generator, live, &mut outcome).await;
     Ok(outcome)
+}
+
+/// How many watches are begun after a history.
+const LATE: usize = 24;
+
+/// The same watches on both servers.
+fn pairs(
+    first: &Client,
+    second: &Client,
+    requests: Vec<pb::WatchCreateRequest>,
+) -> Vec<(Listener, Listener)> {
+    let pairs = requests
+        .into_iter()
+        .map(|request| (Listener::start(first, request.clone()), Listener::start(second, request)));
+    pairs.collect()
+}
+
+/// Begins watches in the past, and compares what they and the live ones tell.
+async fn listened(
+    first: &Client,
+    second: &Client,
+    generator: &mut Generator,
+    mut listeners: Vec<(Listener, Listener)>,
+    outcome: &mut Outcome,
+) {
+    let (from, to) = (generator.compacted.max(1), generator.revision);
+    let late = listen::late(&mut generator.rng, LATE, generator.config.keys, from, to);
+    let ends: Vec<bytes::Bytes> = late.iter().map(|request| request.key.clone()).collect();
+    listeners.extend(pairs(first, second, late));
+    // A put and a deletion of each watch's first key: one of them ends it.
+    for key in ends {
+        for client in [first, second] {
+            let put = pb::PutRequest { key: key.clone(), ..Default::default() };
+            let delete = pb::DeleteRangeRequest { key: key.clone(), ..Default::default() };
+            let _ = (client.put(put).await, client.delete_range(delete).await);
+        }
+    }
+    for (ours, theirs) in listeners {
+        let request = ours.request().clone();
+        let (ours, theirs) = tokio::join!(ours.finish(to), theirs.finish(to));
+        if let Some(found) = crate::transcript::difference(&ours, &theirs) {
+            outcome.difference.get_or_insert(format!("{request:?}: {found:?}"));
+            return;
+        }
+        outcome.watches += 1;
+    }
 }
 
 /// Does a history on one server alone; the number of operations it answered without an error.
@@ -154,6 +224,7 @@ impl Generator {
             rng: StdRng::seed_from_u64(config.seed),
             config,
             revision: 1,
+            compacted: 0,
             plain: Vec::new(),
             written: 0,
         }
@@ -170,6 +241,7 @@ impl Generator {
                 self.plain.push(self.revision);
             }
             Operation::Compact(request) if answer.revision > 0 => {
+                self.compacted = request.revision;
                 self.plain.retain(|revision| *revision > request.revision);
             }
             _ => {}

@@ -159,7 +159,9 @@ impl Report {
              granted, attached and revoked, {} compactions) are done by both in step, from seed \
              {}. Every answer is compared, and after each compaction `HashKV` at revisions above \
              it: hash and compacted revision; then Drystone is stopped or killed, and started, which \
-             must not be noticed. Compactions are made at revisions of plain puts, \
+             must not be noticed. Watches of everything listen all the while, others begin \
+             anywhere in the history that is left: both servers must tell the same events. \
+             Compactions are made at revisions of plain puts, \
              because versions of etcd differ about a deletion exactly at the compacted revision \
              (kept since 3.4.34 and 3.5.16).\n\n\
              Result: {}.",
@@ -168,8 +170,8 @@ impl Report {
             config.seed,
             match &outcome.difference {
                 None => format!(
-                    "{} answers and {} hashes equal, up to revision {}",
-                    outcome.operations, outcome.hashes, outcome.revision
+                    "{} answers, {} hashes and the events of {} watches equal, up to revision {}",
+                    outcome.operations, outcome.hashes, outcome.watches, outcome.revision
                 ),
                 Some(what) => format!("**different**: {what}"),
             }

@@ -15,8 +15,8 @@ mod watch;
 pub use session::{Session, WatchStream};
 
 pub(crate) use render::{
-    delete as render_delete, put as render_put, range as render_range, revision as render_revision,
-    txn as render_txn,
+    delete as render_delete, event as render_event, put as render_put, range as render_range,
+    revision as render_revision, txn as render_txn,
 };
 pub(crate) use session::{delete_to, op, put, range, range_to, txn};
 

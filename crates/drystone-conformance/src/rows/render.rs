@@ -74,7 +74,7 @@ pub(crate) fn txn(response: &TxnResponse) -> String {
     format!("txn: {header}, {} {{{}}}", response.succeeded, answers.join("; "))
 }
 
-fn event(event: &Event) -> String {
+pub(crate) fn event(event: &Event) -> String {
     let Some(kv) = &event.kv else { return "event without a pair".to_owned() };
     let mut line = match event.r#type() {
         EventType::Put => format!("PUT {}", pair(kv)),

@@ -62,7 +62,10 @@ async fn a_random_history_has_equal_answers_and_hashes() {
     let outcome = comparison().history(config, 1).await.unwrap();
     assert_eq!(outcome.difference, None);
     assert_eq!(outcome.operations, config.operations);
-    assert!(outcome.compactions >= 8 && outcome.hashes >= 30, "{outcome:?}");
+    assert!(
+        outcome.compactions >= 8 && outcome.hashes >= 30 && outcome.watches == 26,
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
