@@ -21,7 +21,8 @@
 //! [`Node::flushed`] is told only what the store said is durable.
 //!
 //! # Example
-//! `tests/it` drives clusters through puts, reads and crashes.
+//! `examples/single.rs` drives a cluster of one member through a put; `tests/it` drives three
+//! through crashes.
 
 mod applier;
 mod bootstrap;
