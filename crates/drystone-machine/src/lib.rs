@@ -50,6 +50,7 @@ mod outcome;
 pub mod quota;
 
 pub use alarm::{Alarm, Alarms};
+pub use drystone_lease::{Renewed, TimeToLive};
 pub use machine::{Machine, MachineConfig, MachineError, NotPrimary};
 pub use membership::{
     Change, ChangeContext, ChangeError, Member, Membership, cluster_id, member_id,

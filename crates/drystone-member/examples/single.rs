@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 node.membership_changed(index, &change)?;
             }
             node.applied(done.applied.index);
-            for outcome in done.outcomes.into_iter().filter(|outcome| outcome.request != 0) {
+            if let Some(outcome) = done.outcomes.iter().find(|outcome| outcome.request != 0) {
                 eprintln!(
                     "round {round}: request {} answered: {:?}",
                     outcome.request, outcome.answer

@@ -6,7 +6,7 @@ use drystone_api::etcdserverpb::{
     InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest, RequestHeader,
 };
 use drystone_backend::Backend;
-use drystone_machine::{Machine, MachineConfig, MachineError, NotPrimary, Outcome};
+use drystone_machine::{Machine, MachineConfig, MachineError, NotPrimary, Outcome, Renewed};
 use drystone_raft::ConfChange;
 use drystone_types::{Applied, Entry, LeaseId, LogIndex, RevisionEvents, Term};
 use prost::Message;
@@ -175,27 +175,14 @@ impl<R> Applier<R> {
         commands
     }
 
-    /// Resets the clock of a lease, on the leader only: its granted seconds, or `None` when
-    /// there is no such lease. The caller confirmed leadership after the request came in.
+    /// Resets the clock of a lease, on the leader only; `None` when there is no such lease. The
+    /// caller confirmed leadership after the request came in, and answers only when a checkpoint
+    /// that [`Renewed::checkpoint_zero`] asks for is applied.
     ///
     /// # Errors
     /// [`NotPrimary`] when this member does not time leases (yet).
-    pub fn renew(
-        &mut self,
-        id: LeaseId,
-        now: Duration,
-    ) -> Result<(Option<i64>, Option<LeaderCommand>), NotPrimary> {
-        let renewed = self.machine.renew(id, now)?;
-        Ok(match renewed {
-            None => (None, None),
-            Some(renewed) => {
-                let command = renewed.checkpoint_zero.then(|| LeaderCommand {
-                    data: checkpoint(&[(id, 0)]),
-                    term: self.leadership.term,
-                });
-                (Some(renewed.ttl_seconds), command)
-            }
-        })
+    pub fn renew(&mut self, id: LeaseId, now: Duration) -> Result<Option<Renewed>, NotPrimary> {
+        self.machine.renew(id, now)
     }
 
     /// The machine, for what a leader decides.

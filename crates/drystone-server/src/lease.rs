@@ -3,10 +3,10 @@
 use crate::shared::{ApplyInput, Shared};
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
-    InternalRaftRequest, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest,
-    LeaseKeepAliveResponse, LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest,
-    LeaseRevokeResponse, LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
-    lease_server::Lease,
+    InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest,
+    LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesRequest,
+    LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseStatus,
+    LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, lease_server::Lease,
 };
 use drystone_api::limits::LEASE_TTL_SECONDS_MAX;
 use drystone_machine::Answer;
@@ -38,7 +38,23 @@ impl LeaseService {
 pub(crate) async fn renew_here(shared: &Shared, id: LeaseId) -> Result<Option<i64>, EtcdError> {
     // Leadership is confirmed after the request came in; a deposed leader must not promise.
     shared.confirm_read().await?;
-    shared.ask(|reply| ApplyInput::Renew(id, reply)).await?
+    let Some(renewed) = shared.ask(|reply| ApplyInput::Renew(id, reply)).await?? else {
+        return Ok(None);
+    };
+    if renewed.checkpoint_zero {
+        // A shorter remainder is in the log. A successor would count from it, so the client
+        // hears of the renewal only when the log says otherwise.
+        let checkpoints = vec![LeaseCheckpoint { id: id.0, remaining_ttl: 0 }];
+        let request = LeaseCheckpointRequest { checkpoints };
+        let proposal =
+            InternalRaftRequest { lease_checkpoint: Some(request), ..Default::default() };
+        match shared.propose(proposal).await {
+            Ok(_) => {}
+            Err(EtcdError::LeaseNotFound) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(renewed.ttl_seconds))
 }
 
 /// What is left of a lease on this member, which must lead.

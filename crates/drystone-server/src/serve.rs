@@ -12,7 +12,7 @@ use crate::maintenance::MaintenanceService;
 use crate::peers::{PeerHandler, follow};
 use crate::range::PiecewiseRange;
 use crate::recover::{Parts, open_store, recover};
-use crate::shared::{ApplyInput, Input, Shared, Status, View};
+use crate::shared::{ApplyInput, INBOX_MAX, Input, Shared, Status, View};
 use crate::threads::{ApplyThread, MemberThread, run_flusher, run_log};
 use crate::watch::WatchService;
 use anyhow::Context;
@@ -38,8 +38,6 @@ use tokio::sync::{oneshot, watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server as GrpcServer;
 
-/// Inputs that may wait for the member's thread; beyond it requests are refused.
-const INBOX_MAX: usize = 16_384;
 /// How long a question to another member may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between two tries to tell the cluster of this member.

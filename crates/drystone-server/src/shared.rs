@@ -13,7 +13,7 @@ use drystone_api::etcdserverpb::{
     AlarmRequest, InternalRaftRequest, RequestHeader, ResponseHeader, alarm_request::AlarmAction,
 };
 use drystone_backend::Backend;
-use drystone_lease::TimeToLive;
+use drystone_lease::{Renewed, TimeToLive};
 use drystone_machine::{Alarm, Alarms, Answer, Membership, quota};
 use drystone_member::{LeaderCommand, Leadership, Work};
 use drystone_mvcc::{Reader, Snapshot};
@@ -28,6 +28,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+
+/// Inputs that may wait for the member's thread.
+pub(crate) const INBOX_MAX: usize = 32_768;
+/// How many of them may be clients'; beyond it their requests are refused.
+const CLIENT_INPUTS_MAX: usize = INBOX_MAX / 2;
 
 /// The answer to one proposal, sent to whoever waits for it.
 pub(crate) type Reply = oneshot::Sender<Result<Answer, EtcdError>>;
@@ -72,8 +77,8 @@ pub(crate) enum ApplyInput {
     Reads(LogIndex, Vec<ReadToken>),
     /// Who leads.
     Lead(Leadership),
-    /// Reset a lease's clock: its granted seconds, `None` for an unknown lease.
-    Renew(LeaseId, oneshot::Sender<Result<Option<i64>, EtcdError>>),
+    /// Reset a lease's clock; `None` for an unknown lease.
+    Renew(LeaseId, oneshot::Sender<Result<Option<Renewed>, EtcdError>>),
     /// What is left of a lease.
     TimeToLive(LeaseId, bool, oneshot::Sender<Result<Option<TimeToLive>, EtcdError>>),
     /// All leases.
@@ -249,7 +254,12 @@ impl Shared {
         }
     }
 
+    /// Hands a client's input to the member's thread. Clients have half of the inbox: however
+    /// many there are, there is room for the other members.
     fn send(&self, input: Input) -> Result<(), EtcdError> {
+        if self.inbox.len() >= CLIENT_INPUTS_MAX {
+            return Err(EtcdError::RequestTooManyRequests);
+        }
         self.inbox.try_send(input).map_err(|error| match error {
             TrySendError::Full(_) => EtcdError::RequestTooManyRequests,
             TrySendError::Disconnected(_) => EtcdError::Stopped,

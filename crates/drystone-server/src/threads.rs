@@ -375,18 +375,8 @@ impl ApplyThread {
             ApplyInput::Reads(index, tokens) => release(self.applier.read(index, tokens)),
             ApplyInput::Lead(leadership) => self.applier.lead(leadership),
             ApplyInput::Renew(id, reply) => {
-                let renewed = match self.applier.renew(id, self.shared.now()) {
-                    Ok(renewed) => renewed,
-                    Err(_) => {
-                        let _ = reply.send(Err(EtcdError::NotPrimaryLessor));
-                        return Ok(());
-                    }
-                };
-                let (ttl, command) = renewed;
-                if let Some(command) = command {
-                    let _ = self.shared.inbox.try_send(Input::Lead(command));
-                }
-                let _ = reply.send(Ok(ttl));
+                let renewed = self.applier.renew(id, self.shared.now());
+                let _ = reply.send(renewed.map_err(|_| EtcdError::NotPrimaryLessor));
             }
             ApplyInput::TimeToLive(id, keys, reply) => {
                 let found = self.applier.machine().time_to_live(id, self.shared.now(), keys);
@@ -432,6 +422,13 @@ impl ApplyThread {
 
     /// Tells everyone what came of applying.
     fn finish(&mut self, done: Done<ReadToken>) {
+        // The hub hears first: whoever has an answer and then opens a watch from now on must
+        // not hear of what was answered.
+        let (revision, compacted) = {
+            let snapshot = self.applier.machine().reader().snapshot();
+            (snapshot.revision(), snapshot.compacted())
+        };
+        self.hub.publish(done.events, revision, compacted);
         let status = &self.shared.status;
         status.applied_term.store(done.applied.term.0, Ordering::Release);
         status.applied.store(done.applied.index.0, Ordering::Release);
@@ -451,11 +448,6 @@ impl ApplyThread {
             }
         }
         release(done.reads);
-        let (revision, compacted) = {
-            let snapshot = self.applier.machine().reader().snapshot();
-            (snapshot.revision(), snapshot.compacted())
-        };
-        self.hub.publish(done.events, revision, compacted);
         self.sweeping |= self.applier.machine().is_sweeping();
         if done.flush_wanted {
             // One that is asked for already covers this.
