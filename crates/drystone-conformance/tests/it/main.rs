@@ -1,4 +1,5 @@
 //! The tables, run against the binary that cargo built and the etcd of this machine.
 
 mod clients;
+mod force;
 mod tables;

@@ -8,7 +8,7 @@ use drystone_conformance::{Comparison, Finding, Report};
 use tokio::sync::Mutex;
 
 /// Tables run one after another: each starts as many processes as two processors bear.
-static TURN: Mutex<()> = Mutex::const_new(());
+pub(crate) static TURN: Mutex<()> = Mutex::const_new(());
 
 fn comparison() -> Comparison {
     match Comparison::find() {
