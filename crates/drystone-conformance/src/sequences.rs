@@ -6,6 +6,8 @@ use crate::histories::{self, HistoryConfig};
 use crate::rows::{Row, Session, render_range, rows};
 use crate::rows::{delete_to, op, put, range, range_to, txn};
 use drystone_api::etcdserverpb as pb;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// How a line begins that says that a member is gone.
 pub(crate) const ENDED: &str = "a member ended";
@@ -88,6 +90,41 @@ pub const SEQUENCES: &[Row] = rows! {
         s.put(put("a", "1")).await;
     }
 
+    "transactions in transactions, as deep as can be and deeper", &[], "
+        depth 40: put: rev 2
+        depth 60: refused
+        depth 129: refused
+        depth 1000: refused
+        put: rev 3
+    ", |s| {
+        for depth in [40, 60, 129, 1000] {
+            let innermost = txn(vec![op(put("a", "1"))]);
+            let deep = (1..depth).fold(innermost, |inner, _| txn(vec![op(inner)]));
+            let answer = s.client.txn(deep).await;
+            let line = match answer {
+                Ok(answer) => format!(
+                    "put: rev {}", answer.header.map_or(0, |header| header.revision)),
+                Err(drystone_client::Error::Server { .. }) => "refused".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            s.say(format!("depth {depth}: {line}"));
+        }
+        s.put(put("a", "2")).await;
+    }
+
+    "bytes that are of no protocol, on both ports", &[], "
+        put: rev 2
+    ", |s| {
+        for address in s.addresses.clone() {
+            for bytes in garbage() {
+                if let Err(error) = throw(&address, &bytes).await {
+                    s.say(format!("{address}: {error}"));
+                }
+            }
+        }
+        s.put(put("a", "1")).await;
+    }
+
     "a random history with compactions", &[], "
         done
     ", |s| {
@@ -96,6 +133,46 @@ pub const SEQUENCES: &[Row] = rows! {
         s.say(if done > 200 { "done" } else { "most operations failed" });
     }
 };
+
+/// Bytes that no client and no member sends.
+fn garbage() -> Vec<Vec<u8>> {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut frames = vec![
+        Vec::new(),
+        vec![0; 100],
+        vec![0xff; 100_000],
+        b"GET /no/such/path HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+        b"POST /raft HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n\xff\xff\xff\xff\xff".to_vec(),
+        b"POST /raft/snapshot HTTP/1.1\r\nHost: x\r\nContent-Length: 18446744073709551615\r\n\r\n"
+            .to_vec(),
+        b"GET /raft/stream/msgapp/zz HTTP/1.1\r\nHost: x\r\nX-Server-From: zz\r\n\r\n".to_vec(),
+        // A TLS greeting.
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
+    ];
+    // HTTP/2 with a frame of the largest length, and with one of an unknown kind.
+    for frame in
+        [&b"\xff\xff\xff\x00\x00\x00\x00\x00\x01"[..], b"\0\0\x01\xfe\xff\xff\xff\xff\xff\0"]
+    {
+        frames.push([preface, frame].concat());
+    }
+    frames
+}
+
+/// Sends bytes, and reads what comes back until the other side closes or a moment has passed.
+async fn throw(address: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    // It may close before it has read everything.
+    let _ = stream.write_all(bytes).await;
+    let _ = stream.shutdown().await;
+    let mut answer = Vec::new();
+    let _ =
+        tokio::time::timeout(MOMENT, stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)).await;
+    Ok(())
+}
+
+/// How long an answer to garbage is listened to, and how much of it.
+const MOMENT: Duration = Duration::from_millis(300);
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
 /// Runs a sequence on a new cluster, then stops every member in turn, politely and not, and
 /// compares members with each other and with what was read before. Lines that say what is

@@ -27,6 +27,8 @@ pub struct Session {
     pub client: Client,
     /// The member's id, as the cluster lists it.
     pub member: u64,
+    /// The member's addresses, for clients and for members.
+    pub addresses: [String; 2],
     lines: Vec<String>,
 }
 
@@ -52,7 +54,8 @@ impl Session {
     /// A session with the first member of the cluster.
     pub fn new(cluster: &Cluster) -> Session {
         let member = &cluster.members()[0];
-        Session { client: member.client(), member: member.id(), lines: Vec::new() }
+        let addresses = [member.client_address(), member.peer_address()].map(str::to_owned);
+        Session { client: member.client(), member: member.id(), addresses, lines: Vec::new() }
     }
 
     /// Keeps a line.
@@ -214,6 +217,11 @@ impl WatchStream {
                 None
             }
         }
+    }
+
+    /// The next response, if one comes; keeps nothing.
+    pub async fn take(&mut self) -> Option<pb::WatchResponse> {
+        self.receive(ANSWER).await.ok().flatten()
     }
 
     /// Keeps a line that nothing came, or what did.

@@ -1,6 +1,6 @@
 //! Watches.
 
-use super::session::{delete, delete_to, put, watch, watch_to};
+use super::session::{delete, delete_to, op, put, txn, watch, watch_to};
 use super::{Row, Session, rows};
 use drystone_api::etcdserverpb::WatchCreateRequest;
 use drystone_api::etcdserverpb::watch_create_request::FilterType;
@@ -172,6 +172,72 @@ pub(super) const ROWS: &[Row] = rows! {
         w.create(s, WatchCreateRequest { watch_id: 1, ..watch("a") }).await;
         w.create(s, watch("b")).await;
         w.create(s, watch("c")).await;
+    }
+
+    "Watch: ids below zero are as good as others", &[], "
+        watch -5: rev 1, created
+        put: rev 2
+        watch -5: rev 2 [PUT a=1 c2 m2 v1]
+        watch -5: rev 2, canceled
+    ", |s| {
+        let mut w = s.watches();
+        w.create(s, WatchCreateRequest { watch_id: -5, ..watch("a") }).await;
+        s.put(put("a", "1")).await;
+        w.next(s).await;
+        w.cancel(-5).await;
+        w.next(s).await;
+    }
+
+    "Watch: an id that is free again may be given again", &[], "
+        watch 3: rev 1, created
+        watch 3: rev 1, canceled
+        watch 3: rev 1, created
+        put: rev 2
+        watch 3: rev 2 [PUT b=1 c2 m2 v1]
+    ", |s| {
+        let mut w = s.watches();
+        w.create(s, WatchCreateRequest { watch_id: 3, ..watch("a") }).await;
+        w.cancel(3).await;
+        w.next(s).await;
+        w.create(s, WatchCreateRequest { watch_id: 3, ..watch("b") }).await;
+        s.put(put("b", "1")).await;
+        w.next(s).await;
+    }
+
+    "Watch: two on one stream, each with its own responses", &[], "
+        watch 0: rev 1, created
+        watch 1: rev 1, created
+        put: rev 2
+        both heard revision 2
+    ", |s| {
+        let mut w = s.watches();
+        w.create(s, watch_to("a", "c")).await;
+        w.create(s, watch("b")).await;
+        s.put(put("b", "1")).await;
+        let mut heard = Vec::new();
+        for _ in 0..2 {
+            if let Some(response) = w.take().await {
+                heard.push((response.watch_id, response.header.map(|header| header.revision)));
+            }
+        }
+        heard.sort_unstable();
+        let both = heard == [(0, Some(2)), (1, Some(2))];
+        s.say(if both { "both heard revision 2".to_owned() } else { format!("{heard:?}") });
+    }
+
+    "Watch: a revision with many events is one response", &[], "
+        watch 0: rev 1, created
+        watch 0: rev 2 100 events
+        watch 1: rev 2, created
+        watch 1: rev 2 100 events
+    ", |s| {
+        let mut w = s.watches();
+        w.create(s, watch_to("k", "l")).await;
+        let ops = (0..100).map(|n| op(put(&format!("k{n}"), "x"))).collect();
+        let _ = s.client.txn(txn(ops)).await;
+        w.next(s).await;
+        w.create(s, WatchCreateRequest { start_revision: 2, ..watch_to("k", "l") }).await;
+        w.next(s).await;
     }
 
     "Watch: an id in use, an empty range", &[
