@@ -1,6 +1,6 @@
 //! Torture and rejoin in small; the full ones are verbs of `cargo xtask cluster`.
 
-use crate::tables::TURN;
+use crate::tables::alone;
 use drystone_conformance::harness::Program;
 use drystone_conformance::{rejoin, torture};
 use std::os::unix::fs::PermissionsExt;
@@ -24,7 +24,7 @@ fn torture_config(leader_kills: u32, all_kills: u32) -> torture::Config {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_under_load() {
-    let _turn = TURN.lock().await;
+    let _turn = alone().await;
     let outcome = torture::run(&drystone(), &torture_config(2, 1)).await.unwrap();
     let (figures, faults) = (&outcome.figures, &outcome.faults);
     assert!(faults.is_empty(), "kept in {:?}\n{}", outcome.kept, faults.join("\n"));
@@ -36,7 +36,7 @@ async fn kills_under_load() {
 /// A server whose disk forgets everything at each start: the judge must notice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_forgets_is_found_out() {
-    let _turn = TURN.lock().await;
+    let _turn = alone().await;
     let dir = tempfile::tempdir().unwrap();
     let script = dir.path().join("forgetful");
     let text = format!(
@@ -63,7 +63,7 @@ async fn a_server_that_forgets_is_found_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn back_by_a_checkpoint() {
-    let _turn = TURN.lock().await;
+    let _turn = alone().await;
     let config = rejoin::Config {
         writes: 4_000,
         catchup_entries: 500,

@@ -5,10 +5,21 @@ use drystone_conformance::harness::Program;
 use drystone_conformance::histories::HistoryConfig;
 use drystone_conformance::rpcs::Presence;
 use drystone_conformance::{Comparison, Finding, Report};
-use tokio::sync::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Tables run one after another: each starts as many processes as two processors bear.
-pub(crate) static TURN: Mutex<()> = Mutex::const_new(());
+/// Two tables at once: each waits most of its time for disks and elections, and starts as many
+/// processes as two processors bear.
+static TURNS: Semaphore = Semaphore::const_new(TURNS_MAX as usize);
+const TURNS_MAX: u32 = 2;
+
+async fn turn() -> SemaphorePermit<'static> {
+    TURNS.acquire().await.expect("nobody closes it")
+}
+
+/// Waits until no table runs, and keeps others from running.
+pub(crate) async fn alone() -> SemaphorePermit<'static> {
+    TURNS.acquire_many(TURNS_MAX).await.expect("nobody closes it")
+}
 
 fn comparison() -> Comparison {
     match Comparison::find() {
@@ -23,7 +34,7 @@ fn check(report: &Report) {
 }
 
 async fn commands(members: usize) {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let runner = Runner::find().unwrap_or_else(|error| panic!("{error}"));
     let findings = comparison().commands(&runner, members, "").await;
     let findings: Vec<Finding> = findings.unwrap_or_else(|error| panic!("{error:#}"));
@@ -43,21 +54,21 @@ async fn etcdctl_against_three_members() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grpc_rows() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let rows = comparison().rows("").await.unwrap();
     check(&Report { rows, ..Report::default() });
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sequences_that_end_an_etcd() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let sequences = comparison().sequences(3).await.unwrap();
     check(&Report { sequences, ..Report::default() });
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_random_history_has_equal_answers_and_hashes() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let config = HistoryConfig::default();
     let outcome = comparison().history(config, 1).await.unwrap();
     assert_eq!(outcome.difference, None);
@@ -70,7 +81,7 @@ async fn a_random_history_has_equal_answers_and_hashes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_random_history_asked_of_three_members_has_the_answers_of_one() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let config = HistoryConfig { seed: 3, operations: 1_500, compaction_every: 300, keys: 25 };
     let outcome = comparison().history(config, 3).await.unwrap();
     assert_eq!(outcome.difference, None);
@@ -79,7 +90,7 @@ async fn a_random_history_asked_of_three_members_has_the_answers_of_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_every_client_needs_are_there() {
-    let _turn = TURN.lock().await;
+    let _turn = turn().await;
     let drystone = Program::drystone().unwrap_or_else(|error| panic!("{error}"));
     let launch = drystone_conformance::harness::Launch::of(1);
     let cluster = drystone_conformance::harness::Cluster::start(&drystone, &launch).await.unwrap();
