@@ -1,7 +1,7 @@
 //! A load generator for etcd v3 servers: `drystone bench`.
 //!
 //! # What it is
-//! [`run`] puts a load on a server (Drystone or etcd) and gives a [`Report`]: requests a
+//! [`run()`] puts a load on a server (Drystone or etcd) and gives a [`Report`]: requests a
 //! second, percentiles of their times, and, for servers on the same machine, requests for each
 //! second of processor time.
 //!

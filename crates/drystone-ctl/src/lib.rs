@@ -1,7 +1,7 @@
 //! etcdctl's command line, as a library: `drystone ctl`, and `etcdctl` when called so.
 //!
 //! # What it is
-//! [`run`] takes the words of a command line and the streams to use, and gives the exit code.
+//! [`run()`] takes the words of a command line and the streams to use, and gives the exit code.
 //! Commands, flags, `ETCDCTL_*` variables, outputs (simple, json, fields, table, protobuf),
 //! messages and exit codes are etcdctl 3.7's, so that scripts carry over.
 //!
