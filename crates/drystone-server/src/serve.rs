@@ -35,6 +35,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server as GrpcServer;
 
@@ -344,11 +345,13 @@ async fn announce(
         urls = shared.config.advertise_client_urls.join(","),
         "ready to serve client requests"
     );
-    let served = listeners
-        .into_iter()
-        .map(|listener| tokio::spawn(serve_clients(shared.clone(), listener, stop.clone())));
-    for task in served.collect::<Vec<_>>() {
-        if let Ok(Err(error)) = task.await {
+    // A set ends its tasks when it is dropped, so that ending this task ends them too.
+    let mut served = JoinSet::new();
+    for listener in listeners {
+        served.spawn(serve_clients(shared.clone(), listener, stop.clone()));
+    }
+    while let Some(ended) = served.join_next().await {
+        if let Ok(Err(error)) = ended {
             tracing::error!(%error, "a client listener ended");
         }
     }
