@@ -15,9 +15,9 @@ pub(crate) struct CiArgs {
 /// Prerequisites, then every test.
 pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
     prerequisites::compare(root)?;
-    // The comparison runs the binary, which no test of its own package would build.
-    Step::cargo(root).words("build --package drystone").run()?;
-    // Benches are left out: run as tests they would fill stores of a million keys.
+    // One build for all: RocksDB is compiled anew for every other selection of packages. The
+    // comparison runs the binary, which the tests of its own package make cargo build. Benches
+    // are left out: run as tests they would fill stores of a million keys.
     Step::cargo(root)
         .words("test --workspace --lib --bins --tests --examples")
         .env("DRYSTONE_PYTHON_TESTS", "1")

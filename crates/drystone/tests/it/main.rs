@@ -1,0 +1,56 @@
+//! The binary as its users start it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::process::{Command, Output};
+
+fn drystone(words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_drystone"));
+    command.args(words);
+    // Variables of whoever runs the test are not the test's.
+    for (name, _) in std::env::vars() {
+        if name.starts_with("ETCD") {
+            command.env_remove(name);
+        }
+    }
+    command.output().unwrap()
+}
+
+#[test]
+fn the_first_word_picks_the_program() {
+    let version = drystone(&["--version"]);
+    assert!(version.status.success());
+    assert!(String::from_utf8(version.stdout).unwrap().contains("etcd Version: 3.7"));
+
+    let ctl = drystone(&["ctl", "version"]);
+    assert!(ctl.status.success());
+    assert!(String::from_utf8(ctl.stdout).unwrap().starts_with("etcdctl version: "));
+
+    let bench = drystone(&["bench", "--help"]);
+    assert!(bench.status.success());
+    assert!(String::from_utf8(bench.stdout).unwrap().contains("put"));
+}
+
+#[test]
+fn a_bad_flag_ends_with_etcds_code_and_says_what_would_be_right() {
+    let unknown = drystone(&["--frob=1"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let text = String::from_utf8(unknown.stderr).unwrap();
+    assert!(text.contains("flag provided but not defined: -frob"), "{text}");
+
+    let refused = drystone(&["--cert-file=x"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("--cert-file=x cannot be served"), "{text}");
+}
+
+#[test]
+fn called_etcdctl_it_is_etcdctl() {
+    let folder = std::env::temp_dir().join(format!("drystone-link-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let link = folder.join("etcdctl");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_drystone"), &link).unwrap();
+    let version = Command::new(&link).arg("version").output().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(String::from_utf8(version.stdout).unwrap().starts_with("etcdctl version: "));
+}
