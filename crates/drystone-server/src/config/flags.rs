@@ -272,7 +272,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     used(
         "write-buffer-bytes",
         Kind::Uint,
-        "67108864",
+        "33554432",
         "memory for writes the store has not flushed",
     ),
 ];
