@@ -9,7 +9,7 @@ use drystone_mvcc::{OpError, Snapshot};
 use drystone_types::{Revision, RevisionEvents};
 use drystone_watch::{Changes, Create, History, HistoryError, Hub, Response, StreamId, WatchId};
 use parking_lot::{Mutex, RwLock};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -137,12 +137,6 @@ fn batch_bytes(batch: &RevisionEvents) -> usize {
     batch.events.iter().map(|event| 64 + event.key.len() + event.kv.len()).sum()
 }
 
-/// One open stream, as the hub's thread sees it.
-#[derive(Debug)]
-struct Outlet {
-    responses: mpsc::Sender<Vec<Response>>,
-}
-
 /// The hub's thread.
 pub(crate) struct HubThread {
     hub: Hub,
@@ -150,9 +144,8 @@ pub(crate) struct HubThread {
     commands: Receiver<Command>,
     view: Arc<RwLock<View>>,
     origin: Instant,
-    outlets: HashMap<StreamId, Outlet>,
-    /// Streams with output that their task had no room for.
-    starved: HashSet<StreamId>,
+    /// The way to each open stream's task. Only ever looked up.
+    outlets: HashMap<StreamId, mpsc::Sender<Vec<Response>>>,
 }
 
 impl HubThread {
@@ -175,7 +168,6 @@ impl HubThread {
             view,
             origin,
             outlets: HashMap::new(),
-            starved: HashSet::new(),
         }
     }
 
@@ -211,7 +203,7 @@ impl HubThread {
         match command {
             Command::Open(responses, reply) => {
                 let stream = self.hub.open_stream(self.origin.elapsed());
-                self.outlets.insert(stream, Outlet { responses });
+                self.outlets.insert(stream, responses);
                 if reply.send(stream).is_err() {
                     self.close(stream);
                 }
@@ -226,7 +218,6 @@ impl HubThread {
             }
             Command::Progress(stream) => self.hub.request_progress(stream),
             Command::Drained(stream) => {
-                self.starved.remove(&stream);
                 self.pump(stream);
             }
             Command::Replaced | Command::Fed | Command::Stop => {}
@@ -236,7 +227,6 @@ impl HubThread {
     fn close(&mut self, stream: StreamId) {
         self.hub.close_stream(stream);
         self.outlets.remove(&stream);
-        self.starved.remove(&stream);
     }
 
     /// Takes what the feed holds. A gap in it is filled from the store.
@@ -269,15 +259,12 @@ impl HubThread {
 
     /// Moves a stream's responses to its task, as far as the task has room.
     fn pump(&mut self, stream: StreamId) {
-        let Some(outlet) = self.outlets.get(&stream) else { return };
-        let responses = outlet.responses.clone();
+        let Some(responses) = self.outlets.get(&stream).cloned() else { return };
         while self.hub.has_output(stream) {
             match responses.try_reserve() {
                 Ok(permit) => permit.send(self.hub.drain(stream, PIECE_BYTES)),
-                Err(mpsc::error::TrySendError::Full(())) => {
-                    self.starved.insert(stream);
-                    return;
-                }
+                // The task asks for more when it has emptied its channel.
+                Err(mpsc::error::TrySendError::Full(())) => return,
                 Err(mpsc::error::TrySendError::Closed(())) => {
                     self.close(stream);
                     return;

@@ -72,7 +72,8 @@ fn is_small(query: &RangeQuery) -> bool {
         || (!sorted && (1..=INLINE_PAIRS_MAX).contains(&query.limit))
 }
 
-fn read_error(error: OpError) -> Status {
+/// What a caller hears where a read was refused, or failed.
+pub(crate) fn read_error(error: OpError) -> Status {
     match convert::refusal(error) {
         Ok(refusal) => refusal.into(),
         Err(failure) => {

@@ -1,5 +1,6 @@
 //! The Maintenance service: how a member is, and digests of what it holds.
 
+use crate::kv::read_error;
 use crate::shared::Shared;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
@@ -9,7 +10,7 @@ use drystone_api::etcdserverpb::{
     StatusRequest, StatusResponse, alarm_request::AlarmAction, maintenance_server::Maintenance,
 };
 use drystone_backend::{Backend, BackendError, Table};
-use drystone_machine::{Answer, convert};
+use drystone_machine::Answer;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -108,18 +109,13 @@ impl Maintenance for MaintenanceService {
         let hash = tokio::task::spawn_blocking(move || snapshot.hash_kv(revision))
             .await
             .map_err(|_| Status::from(EtcdError::Stopped))?;
-        match hash {
-            Ok(hash) => Ok(Response::new(HashKvResponse {
-                header,
-                hash: hash.hash,
-                compact_revision: hash.compact_revision,
-                hash_revision: hash.revision,
-            })),
-            Err(error) => Err(match convert::refusal(error) {
-                Ok(refusal) => refusal.into(),
-                Err(failure) => Status::internal(failure.to_string()),
-            }),
-        }
+        let hash = hash.map_err(read_error)?;
+        Ok(Response::new(HashKvResponse {
+            header,
+            hash: hash.hash,
+            compact_revision: hash.compact_revision,
+            hash_revision: hash.revision,
+        }))
     }
 
     async fn alarm(

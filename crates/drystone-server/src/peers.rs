@@ -25,8 +25,6 @@ use std::time::Duration;
 
 /// How often a replaced store is looked at until its last reader is gone.
 const IDLE_PAUSE: Duration = Duration::from_millis(500);
-/// How long a follower's message may find the inbox full before it is dropped: not at all.
-const INBOX_FULL: StepRefused = StepRefused::Full;
 
 /// What the transport asks, answered from the shared state. Weak, because the transport is
 /// itself part of that state.
@@ -42,7 +40,7 @@ impl PeerHandler {
 
     fn send(&self, input: Input) -> Result<(), StepRefused> {
         self.shared()?.inbox.try_send(input).map_err(|error| match error {
-            TrySendError::Full(_) => INBOX_FULL,
+            TrySendError::Full(_) => StepRefused::Full,
             TrySendError::Disconnected(_) => StepRefused::Stopped,
         })
     }

@@ -9,7 +9,7 @@ use drystone_machine::{MachineConfig, Membership};
 use drystone_member::{Applier, ApplierConfig, Founding, LogWriter, Node, NodeConfig};
 use drystone_raft::{Recovered, Replica};
 use drystone_rocks::RocksBackend;
-use drystone_types::{Applied, ClusterId, HardState, LogIndex, MemberId};
+use drystone_types::{Applied, ClusterId, LogIndex, MemberId};
 use drystone_wal::{FsDisk, Identity, Wal};
 use rand::SeedableRng;
 use std::path::Path;
@@ -166,7 +166,6 @@ fn assemble(
         entries = recovered.entries.len(),
         "restored a member"
     );
-    let hard_state = HardState { commit: recovered.hard_state.commit, ..recovered.hard_state };
     let replica = Replica::new(
         drystone_raft::Config {
             election_ticks: config.election_ticks,
@@ -174,7 +173,7 @@ fn assemble(
             ..drystone_raft::Config::new(identity.member)
         },
         Recovered {
-            hard_state,
+            hard_state: recovered.hard_state,
             conf_state: membership.conf_state(),
             start: Applied { index: recovered.before.index, term: recovered.before.term },
             entries: recovered.entries,
