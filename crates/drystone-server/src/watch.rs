@@ -88,9 +88,11 @@ fn serve(
                         yield Err(EtcdError::Stopped.into());
                         return;
                     };
-                    // Harmless when the hub was not waiting; needed when it was.
-                    if responses.is_empty() {
-                        let _ = shared.hub.try_send(Command::Drained(open.id));
+                    // Harmless when the hub was not waiting; when it was, nothing else would
+                    // make it go on, so this must not be lost to a full queue of commands.
+                    if responses.is_empty() && !shared.hub.send(Command::Drained(open.id)).await {
+                        yield Err(EtcdError::Stopped.into());
+                        return;
                     }
                     for response in piece {
                         yield Ok(encode(&shared, response));
