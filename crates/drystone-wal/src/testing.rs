@@ -3,5 +3,5 @@
 mod sim;
 mod suite;
 
-pub use sim::{CrashMode, Op, SimDisk};
+pub use sim::{CrashMode, Injected, Misread, Op, Sector, SimDisk};
 pub use suite::suite;

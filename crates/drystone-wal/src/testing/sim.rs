@@ -1,16 +1,17 @@
 //! A disk that lives in memory and misbehaves from a seed.
 
+mod crash;
+mod files;
+mod misread;
 mod state;
 
-use crate::disk::{DirLock, Disk, DiskFile};
-use state::{Change, NameChange, SimFile, State};
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use state::{Effect, SimFile, State};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What a crash does to everything that was not synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CrashMode {
     /// All of it had reached the disk.
     Keep,
@@ -22,31 +23,91 @@ pub enum CrashMode {
     /// Each sector stands as some write had left it, each by itself, so that later writes are
     /// there and earlier ones are not; each change of a name happened or did not.
     Scatter,
+    /// As `Prefix`, but each file is as long as it was seen to be: what was written behind the
+    /// durable end and did not reach the disk reads as zeros, as file systems show it that
+    /// allocate late. What was durable is never zeroed.
+    Zeros,
     /// One of the others.
     Any,
+}
+
+/// What the disk writes as a whole or not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sector {
+    /// 512 bytes.
+    #[default]
+    Bytes512,
+    /// 4096 bytes.
+    Bytes4096,
+}
+
+impl Sector {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Bytes512 => 512,
+            Self::Bytes4096 => 4096,
+        }
+    }
 }
 
 /// An operation that can be counted and made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Op {
-    /// [`DiskFile::read_at`].
+    /// [`DiskFile::read_at`](crate::DiskFile::read_at).
     Read,
-    /// [`DiskFile::write_at`]; a failing one writes a part.
+    /// [`DiskFile::write_at`](crate::DiskFile::write_at); a failing one writes a part.
     Write,
-    /// [`DiskFile::lay_out`] and [`DiskFile::truncate`].
+    /// [`DiskFile::lay_out`](crate::DiskFile::lay_out) and
+    /// [`DiskFile::truncate`](crate::DiskFile::truncate).
     Resize,
-    /// [`DiskFile::sync_data`]; a failing one loses what it was to sync.
+    /// [`DiskFile::sync_data`](crate::DiskFile::sync_data); a failing one loses what it was to
+    /// sync.
     SyncData,
-    /// [`Disk::create`].
+    /// [`Disk::create`](crate::Disk::create).
     Create,
-    /// [`Disk::rename`].
+    /// [`Disk::rename`](crate::Disk::rename).
     Rename,
-    /// [`Disk::remove`].
+    /// [`Disk::remove`](crate::Disk::remove).
     Remove,
-    /// [`Disk::sync_dir`].
+    /// [`Disk::sync_dir`](crate::Disk::sync_dir).
     SyncDir,
     /// Any of them but [`Op::Read`].
     AnyChange,
+}
+
+/// How a read goes wrong without an error. What is on the disk stays as it is, so that the next
+/// read is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Misread {
+    /// One bit is flipped, in a sector that is not all zeros if there is one.
+    Flip,
+    /// One sector reads as it durably was before it was synced the last time.
+    Stale,
+    /// One sector reads as another sector of the disk.
+    Misdirected,
+}
+
+/// What was done to a disk, or to whoever uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Injected {
+    /// The power was cut; never with [`CrashMode::Any`], but with what came of it.
+    Crash(CrashMode),
+    /// The process was ended.
+    Kill,
+    /// A write that a crash or a failed sync lost as a whole.
+    LostWrite,
+    /// A write of which a crash or a failed sync left some sectors.
+    TornWrite,
+    /// A file whose tail reads as zeros after a crash.
+    ZeroedTail,
+    /// A change of a name that a crash undid.
+    LostName,
+    /// An operation that was made to fail.
+    Failed(Op),
+    /// A write or a layout that found no room.
+    Full,
+    /// A read that gave wrong bytes.
+    Misread(Misread),
 }
 
 /// A simulated disk. Clones are the same disk.
@@ -59,35 +120,31 @@ pub struct SimDisk {
 }
 
 impl SimDisk {
-    /// An empty disk.
+    /// An empty disk with sectors of 512 bytes.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let state = State {
-            random: seed,
-            files: BTreeMap::new(),
-            next_file: 0,
-            dirs: BTreeSet::new(),
-            names: BTreeMap::new(),
-            durable_names: BTreeMap::new(),
-            pending_names: Vec::new(),
-            locks: BTreeSet::new(),
-            epoch: 0,
-            capacity_bytes: None,
-            done: BTreeMap::new(),
-            faults: Vec::new(),
-        };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self::with_sector(seed, Sector::default())
     }
 
-    /// Another disk that is as this one is now, with its own `seed`. What is open or locked on
-    /// this one is neither there.
+    /// An empty disk.
+    #[must_use]
+    pub fn with_sector(seed: u64, sector: Sector) -> Self {
+        Self { state: Arc::new(Mutex::new(State::new(seed, sector.bytes()))) }
+    }
+
+    /// Another disk that is as this one is now, with its own `seed`, on which nothing was
+    /// counted yet. What is open or locked on this one is neither there. A fork that is kept
+    /// aside is an old image of the disk: use it in the disk's place, after a
+    /// [`SimDisk::crash`] if it was taken while the disk was written to. The two share their
+    /// files in memory until one of them changes one.
     #[must_use]
     pub fn fork(&self, seed: u64) -> Self {
         let mut state = self.state().clone();
         state.random = seed;
-        let fork = Self { state: Arc::new(Mutex::new(state)) };
-        fork.kill();
-        fork
+        state.done.clear();
+        state.injected.clear();
+        state.end_process();
+        Self { state: Arc::new(Mutex::new(state)) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -97,57 +154,34 @@ impl SimDisk {
     /// Cuts the power: what was not synced goes as `mode` says, open files and locks are dead,
     /// faults that were ordered are forgotten.
     pub fn crash(&self, mode: CrashMode) {
-        let mut state = self.state();
-        state.epoch += 1;
-        state.locks.clear();
-        state.faults.clear();
-        let mode = state.choose(mode);
-        let pending = std::mem::take(&mut state.pending_names);
-        let keep = match mode {
-            CrashMode::Keep => pending.len(),
-            CrashMode::Prefix => state.below(pending.len() + 1),
-            _ => 0,
-        };
-        let mut names = std::mem::take(&mut state.durable_names);
-        for (n, change) in pending.iter().enumerate() {
-            if n < keep || (mode == CrashMode::Scatter && state.below(2) == 1) {
-                change.apply(&mut names);
-            }
-        }
-        let mut files = std::mem::take(&mut state.files);
-        let named: BTreeSet<u64> = names.values().copied().collect();
-        files.retain(|id, _| named.contains(id));
-        for file in files.values_mut() {
-            state.settle(file, mode);
-            file.visible.clone_from(&file.durable);
-        }
-        state.names.clone_from(&names);
-        state.durable_names = names;
-        state.files = files;
+        self.state().crash(mode);
     }
 
-    /// Ends the process without cutting the power: open files and locks are dead, nothing is
-    /// lost.
+    /// Ends the process without cutting the power: open files and locks are dead, faults that
+    /// were ordered are forgotten, nothing is lost.
     pub fn kill(&self) {
         let mut state = self.state();
-        state.epoch += 1;
-        state.locks.clear();
-        state.faults.clear();
+        state.note(Injected::Kill);
+        state.end_process();
     }
 
     /// Forgets cached pages that are clean. What a failed sync marked clean reads from now on
     /// as the disk has it.
     pub fn drop_caches(&self) {
-        for file in self.state().files.values_mut() {
-            let mut bytes = file.durable.clone();
-            file.pending.iter().for_each(|change| change.apply(&mut bytes));
-            file.visible = bytes;
-        }
+        let mut state = self.state();
+        let dirty = state.files.values_mut().filter(|file| file.is_dirty());
+        dirty.for_each(|file| Arc::make_mut(file).drop_cached());
     }
 
     /// Lets the `n`-th operation of a kind from now on fail, counted from 1, with an I/O error.
     pub fn fail_nth(&self, op: Op, n: u64) {
-        self.state().faults.push((op, n));
+        self.state().faults.push((op, n, Effect::Fail));
+    }
+
+    /// Lets the `n`-th read from now on, counted from 1, give wrong bytes; or, when there is
+    /// nothing in it that could be wrong in that way, the first read behind it that has such.
+    pub fn misread_nth(&self, misread: Misread, n: u64) {
+        self.state().faults.push((Op::Read, n, Effect::Misread(misread)));
     }
 
     /// Bounds the bytes of all files together; `None` lifts the bound.
@@ -165,6 +199,12 @@ impl SimDisk {
     #[must_use]
     pub fn count(&self, op: Op) -> u64 {
         self.state().done.get(&op).copied().unwrap_or(0)
+    }
+
+    /// How often what was done to this disk so far. What never happened is not in it.
+    #[must_use]
+    pub fn injected(&self) -> BTreeMap<Injected, u64> {
+        self.state().injected.clone()
     }
 
     /// The bytes of a file as a process sees them; `None` when there is no such file.
@@ -187,15 +227,15 @@ impl SimDisk {
             }
         };
         state.durable_names.insert(path.to_owned(), id);
-        let file = state.files.entry(id).or_default();
-        *file = SimFile { durable: bytes.to_vec(), visible: bytes.to_vec(), pending: Vec::new() };
+        *state.file_mut(id) =
+            SimFile { durable: bytes.to_vec(), visible: bytes.to_vec(), ..SimFile::default() };
     }
 
     /// Damages a file: flips one bit, durably. False when there is no such bit.
     pub fn flip_bit(&self, path: &Path, byte: usize, bit: u8) -> bool {
         let mut state = self.state();
         let Some(id) = state.names.get(path).copied() else { return false };
-        let Some(file) = state.files.get_mut(&id) else { return false };
+        let file = state.file_mut(id);
         let mut flipped = false;
         for image in [&mut file.durable, &mut file.visible] {
             if let Some(byte) = image.get_mut(byte) {
@@ -204,203 +244,5 @@ impl SimDisk {
             }
         }
         flipped
-    }
-}
-
-fn length(bytes: u64) -> io::Result<usize> {
-    usize::try_from(bytes).map_err(|_| ErrorKind::FileTooLarge.into())
-}
-
-impl Disk for SimDisk {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.state().dirs.extend(dir.ancestors().map(Path::to_owned));
-        Ok(())
-    }
-
-    fn lock(&self, dir: &Path) -> io::Result<Box<dyn DirLock>> {
-        let mut state = self.state();
-        if !state.dirs.contains(dir) {
-            return Err(ErrorKind::NotFound.into());
-        }
-        if !state.locks.insert(dir.to_owned()) {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        Ok(Box::new(SimLock { disk: self.clone(), dir: dir.to_owned(), epoch: state.epoch }))
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let state = self.state();
-        if !state.dirs.contains(dir) {
-            return Err(ErrorKind::NotFound.into());
-        }
-        let names = state.names.keys().filter(|path| path.parent() == Some(dir));
-        let mut names: Vec<String> =
-            names.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect();
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let mut state = self.state();
-        state.enter(Op::Create)?;
-        if path.parent().is_none_or(|dir| !state.dirs.contains(dir)) {
-            return Err(ErrorKind::NotFound.into());
-        }
-        if state.names.contains_key(path) {
-            return Err(ErrorKind::AlreadyExists.into());
-        }
-        let file = state.new_file();
-        let change = NameChange::Link { path: path.to_owned(), file };
-        change.apply(&mut state.names);
-        state.pending_names.push(change);
-        Ok(Box::new(SimHandle { disk: self.clone(), file, epoch: state.epoch }))
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let state = self.state();
-        let file = *state.names.get(path).ok_or(ErrorKind::NotFound)?;
-        Ok(Box::new(SimHandle { disk: self.clone(), file, epoch: state.epoch }))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        state.enter(Op::Rename)?;
-        let file = *state.names.get(from).ok_or(ErrorKind::NotFound)?;
-        let change = NameChange::Rename { from: from.to_owned(), to: to.to_owned(), file };
-        change.apply(&mut state.names);
-        state.pending_names.push(change);
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        state.enter(Op::Remove)?;
-        if !state.names.contains_key(path) {
-            return Err(ErrorKind::NotFound.into());
-        }
-        let change = NameChange::Unlink { path: path.to_owned() };
-        change.apply(&mut state.names);
-        state.pending_names.push(change);
-        Ok(())
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        state.enter(Op::SyncDir)?;
-        let pending = std::mem::take(&mut state.pending_names);
-        for change in pending {
-            if change.dir() == Some(dir) {
-                change.apply(&mut state.durable_names);
-            } else {
-                state.pending_names.push(change);
-            }
-        }
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct SimLock {
-    disk: SimDisk,
-    dir: PathBuf,
-    epoch: u64,
-}
-
-impl DirLock for SimLock {}
-
-impl Drop for SimLock {
-    fn drop(&mut self) {
-        let mut state = self.disk.state();
-        if state.epoch == self.epoch {
-            state.locks.remove(&self.dir);
-        }
-    }
-}
-
-#[derive(Debug)]
-struct SimHandle {
-    disk: SimDisk,
-    file: u64,
-    epoch: u64,
-}
-
-impl SimHandle {
-    fn state(&self) -> io::Result<MutexGuard<'_, State>> {
-        let state = self.disk.state();
-        state.alive(self.epoch)?;
-        Ok(state)
-    }
-}
-
-impl DiskFile for SimHandle {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.state()?.file(self.file).visible.len() as u64)
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut state = self.state()?;
-        state.enter(Op::Read)?;
-        let bytes = &state.file(self.file).visible;
-        let from = length(offset)?.min(bytes.len());
-        let read = buffer.len().min(bytes.len() - from);
-        buffer[..read].copy_from_slice(&bytes[from..from + read]);
-        Ok(read)
-    }
-
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.state()?;
-        let offset = length(offset)?;
-        let end = offset + bytes.len();
-        let growth = end.saturating_sub(state.file(self.file).visible.len());
-        let failed = state.fails(Op::Write);
-        let full = !state.room(growth);
-        if !failed && !full {
-            state.change(self.file, Change::Write { offset, bytes: bytes.to_vec() });
-            return Ok(());
-        }
-        let part = state.below(bytes.len() + 1);
-        if part > 0 && state.room((offset + part).saturating_sub(end - growth)) {
-            state.change(self.file, Change::Write { offset, bytes: bytes[..part].to_vec() });
-        }
-        Err(if failed {
-            io::Error::other("a simulated write error")
-        } else {
-            ErrorKind::StorageFull.into()
-        })
-    }
-
-    fn lay_out(&mut self, bytes: u64) -> io::Result<()> {
-        let mut state = self.state()?;
-        state.enter(Op::Resize)?;
-        let (now, goal) = (state.file(self.file).visible.len(), length(bytes)?);
-        if goal <= now {
-            return Ok(());
-        }
-        if !state.room(goal - now) {
-            return Err(ErrorKind::StorageFull.into());
-        }
-        state.change(self.file, Change::Length(goal));
-        Ok(())
-    }
-
-    fn truncate(&mut self, bytes: u64) -> io::Result<()> {
-        let mut state = self.state()?;
-        state.enter(Op::Resize)?;
-        let goal = length(bytes)?;
-        if goal < state.file(self.file).visible.len() {
-            state.change(self.file, Change::Length(goal));
-        }
-        Ok(())
-    }
-
-    fn sync_data(&mut self) -> io::Result<()> {
-        let mut state = self.state()?;
-        let failed = state.fails(Op::SyncData);
-        let mut file = std::mem::take(state.file(self.file));
-        let mode = if failed { CrashMode::Scatter } else { CrashMode::Keep };
-        // A failed sync may have written some sectors; the rest counts as clean and is lost.
-        state.settle(&mut file, mode);
-        *state.file(self.file) = file;
-        if failed { Err(io::Error::other("a simulated sync error")) } else { Ok(()) }
     }
 }

@@ -1,12 +1,11 @@
-//! What is on the simulated disk, what is on its way there, and what a crash makes of it.
+//! What is on the simulated disk, what is on its way there, and which faults are ordered.
 
-use super::{CrashMode, Op};
+use super::{Injected, Misread, Op};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-/// What a disk writes as a whole or not at all.
-const SECTOR: usize = 512;
+use std::sync::Arc;
 
 #[derive(Clone, Debug)]
 pub(super) enum Change {
@@ -17,16 +16,19 @@ pub(super) enum Change {
 impl Change {
     pub(super) fn apply(&self, to: &mut Vec<u8>) {
         match self {
-            Self::Write { offset, bytes } => {
-                let end = offset + bytes.len();
-                if to.len() < end {
-                    to.resize(end, 0);
-                }
-                to[*offset..end].copy_from_slice(bytes);
-            }
+            Self::Write { offset, bytes } => put(to, *offset, bytes),
             Self::Length(len) => to.resize(*len, 0),
         }
     }
+}
+
+/// Writes into an image, which grows if it must.
+pub(super) fn put(to: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    if to.len() < end {
+        to.resize(end, 0);
+    }
+    to[offset..end].copy_from_slice(bytes);
 }
 
 #[derive(Clone, Debug)]
@@ -66,17 +68,47 @@ impl NameChange {
 pub(super) struct SimFile {
     /// What a crash cannot take.
     pub(super) durable: Vec<u8>,
+    /// Each sector as it was durably before it was synced the last time; zeros behind the end.
+    pub(super) older: Vec<u8>,
     /// What the process sees.
     pub(super) visible: Vec<u8>,
-    /// What leads from one to the other, in order. After a failed sync it does not any more.
+    /// What leads from `durable` to `visible`, in order.
     pub(super) pending: Vec<Change>,
+    /// After a failed sync: it does not any more.
+    pub(super) split: bool,
+}
+
+impl SimFile {
+    /// True when a crash could change it.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.split || !self.pending.is_empty()
+    }
+
+    /// Forgets what is cached and clean. Free unless a sync has failed.
+    pub(super) fn drop_cached(&mut self) {
+        if self.split {
+            self.visible.clone_from(&self.durable);
+            self.pending.iter().for_each(|change| change.apply(&mut self.visible));
+            self.split = false;
+        }
+    }
+}
+
+/// What an ordered fault does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Fail,
+    Misread(Misread),
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) random: u64,
-    pub(super) files: BTreeMap<u64, SimFile>,
-    pub(super) next_file: u64,
+    /// Bytes that are written as a whole or not at all.
+    pub(super) sector: usize,
+    /// Shared with forks until one side changes them.
+    pub(super) files: BTreeMap<u64, Arc<SimFile>>,
+    next_file: u64,
     pub(super) dirs: BTreeSet<PathBuf>,
     pub(super) names: BTreeMap<PathBuf, u64>,
     pub(super) durable_names: BTreeMap<PathBuf, u64>,
@@ -86,11 +118,31 @@ pub(super) struct State {
     pub(super) epoch: u64,
     pub(super) capacity_bytes: Option<u64>,
     pub(super) done: BTreeMap<Op, u64>,
-    /// Operations of a kind to go before one fails.
-    pub(super) faults: Vec<(Op, u64)>,
+    pub(super) injected: BTreeMap<Injected, u64>,
+    /// Operations of a kind to go before something happens to one.
+    pub(super) faults: Vec<(Op, u64, Effect)>,
 }
 
 impl State {
+    pub(super) fn new(seed: u64, sector: usize) -> Self {
+        Self {
+            random: seed,
+            sector,
+            files: BTreeMap::new(),
+            next_file: 0,
+            dirs: BTreeSet::new(),
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            pending_names: Vec::new(),
+            locks: BTreeSet::new(),
+            epoch: 0,
+            capacity_bytes: None,
+            done: BTreeMap::new(),
+            injected: BTreeMap::new(),
+            faults: Vec::new(),
+        }
+    }
+
     /// The next number of splitmix64.
     pub(super) fn next(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -105,66 +157,6 @@ impl State {
         usize::try_from(self.next() % bound as u64).unwrap_or(0)
     }
 
-    pub(super) fn choose(&mut self, mode: CrashMode) -> CrashMode {
-        match mode {
-            CrashMode::Any => match self.below(4) {
-                0 => CrashMode::Keep,
-                1 => CrashMode::Lose,
-                2 => CrashMode::Prefix,
-                _ => CrashMode::Scatter,
-            },
-            other => other,
-        }
-    }
-
-    /// Brings some of a file's pending changes to its durable image and forgets the rest.
-    pub(super) fn settle(&mut self, file: &mut SimFile, mode: CrashMode) {
-        let pending = std::mem::take(&mut file.pending);
-        if mode == CrashMode::Keep {
-            // Every successful sync comes here, so it does no more than it must.
-            pending.iter().for_each(|change| change.apply(&mut file.durable));
-            return;
-        }
-        let all = pending.len();
-        let whole = match mode {
-            CrashMode::Lose => 0,
-            _ => self.below(all + 1),
-        };
-        // For each sector: how many of the changes reached it.
-        let mut reached: BTreeMap<usize, usize> = BTreeMap::new();
-        for (n, change) in pending.iter().enumerate() {
-            let Change::Write { offset, bytes } = change else { continue };
-            let sectors = offset / SECTOR..(offset + bytes.len()).div_ceil(SECTOR);
-            match mode {
-                CrashMode::Scatter => {
-                    for sector in sectors {
-                        reached.entry(sector).or_insert_with(|| self.below(all + 1));
-                    }
-                }
-                CrashMode::Prefix if n == whole => {
-                    let kept = self.below(sectors.len() + 1);
-                    reached.extend(sectors.take(kept).map(|sector| (sector, whole + 1)));
-                }
-                _ => {}
-            }
-        }
-        let length = if mode == CrashMode::Scatter { self.below(all + 1) } else { whole };
-        for (n, change) in pending.iter().enumerate() {
-            match change {
-                Change::Length(_) if n < length => change.apply(&mut file.durable),
-                Change::Length(_) => {}
-                Change::Write { offset, bytes } => {
-                    for (at, piece) in sector_pieces(*offset, bytes) {
-                        if n < reached.get(&(at / SECTOR)).copied().unwrap_or(whole) {
-                            let piece = Change::Write { offset: at, bytes: piece.to_vec() };
-                            piece.apply(&mut file.durable);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     pub(super) fn used(&self) -> u64 {
         let named = self.names.values().filter_map(|id| self.files.get(id));
         named.map(|file| file.visible.len() as u64).sum()
@@ -172,30 +164,45 @@ impl State {
 
     pub(super) fn new_file(&mut self) -> u64 {
         self.next_file += 1;
-        self.files.insert(self.next_file, SimFile::default());
+        self.files.insert(self.next_file, Arc::default());
         self.next_file
     }
 
-    /// Counts an operation and says whether it fails.
-    pub(super) fn fails(&mut self, op: Op) -> bool {
+    pub(super) fn note(&mut self, injected: Injected) {
+        *self.injected.entry(injected).or_default() += 1;
+    }
+
+    /// What was open or locked is dead, and no fault waits any more.
+    pub(super) fn end_process(&mut self) {
+        self.epoch += 1;
+        self.locks.clear();
+        self.faults.clear();
+    }
+
+    /// Counts an operation, fails it if that was ordered, and says how else it goes wrong.
+    pub(super) fn enter(&mut self, op: Op) -> io::Result<Vec<Misread>> {
         *self.done.entry(op).or_default() += 1;
         let change = op != Op::Read;
         if change {
             *self.done.entry(Op::AnyChange).or_default() += 1;
         }
-        let mut failed = false;
-        self.faults.retain_mut(|(which, left)| {
+        let (mut failed, mut misreads) = (false, Vec::new());
+        self.faults.retain_mut(|(which, left, effect)| {
             if *which == op || (*which == Op::AnyChange && change) {
                 *left = left.saturating_sub(1);
-                failed |= *left == 0;
+                match effect {
+                    Effect::Fail => failed |= *left == 0,
+                    Effect::Misread(misread) if *left == 0 => misreads.push(*misread),
+                    Effect::Misread(_) => {}
+                }
             }
             *left > 0
         });
-        failed
-    }
-
-    pub(super) fn enter(&mut self, op: Op) -> io::Result<()> {
-        if self.fails(op) { Err(io::Error::other("a simulated disk error")) } else { Ok(()) }
+        if !failed {
+            return Ok(misreads);
+        }
+        self.note(Injected::Failed(op));
+        Err(io::Error::other("a simulated disk error"))
     }
 
     pub(super) fn alive(&self, epoch: u64) -> io::Result<()> {
@@ -206,12 +213,17 @@ impl State {
         }
     }
 
-    pub(super) fn file(&mut self, id: u64) -> &mut SimFile {
-        self.files.entry(id).or_default()
+    /// A file that has a name or an open handle, which all have that are asked for.
+    pub(super) fn file(&self, id: u64) -> &SimFile {
+        &self.files[&id]
+    }
+
+    pub(super) fn file_mut(&mut self, id: u64) -> &mut SimFile {
+        Arc::make_mut(self.files.entry(id).or_default())
     }
 
     pub(super) fn change(&mut self, id: u64, change: Change) {
-        let file = self.file(id);
+        let file = self.file_mut(id);
         change.apply(&mut file.visible);
         file.pending.push(change);
     }
@@ -219,16 +231,23 @@ impl State {
     pub(super) fn room(&self, more: usize) -> bool {
         self.capacity_bytes.is_none_or(|bound| self.used() + more as u64 <= bound)
     }
+
+    /// Fails when `more` bytes do not fit.
+    pub(super) fn take_room(&mut self, more: usize) -> io::Result<()> {
+        if self.room(more) {
+            return Ok(());
+        }
+        self.note(Injected::Full);
+        Err(ErrorKind::StorageFull.into())
+    }
 }
 
-/// Cuts a write where sectors end.
-pub(super) fn sector_pieces(offset: usize, bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-    let mut at = 0;
+/// Cuts a range of bytes where sectors of `sector` bytes end.
+pub(super) fn sectors(sector: usize, range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut at = range.start;
     std::iter::from_fn(move || {
-        let from = offset + at;
-        let len = (SECTOR - from % SECTOR).min(bytes.len() - at);
-        let piece = &bytes[at..at + len];
-        at += len;
-        (len > 0).then_some((from, piece))
+        let from = at;
+        at = range.end.min((from / sector + 1) * sector);
+        (from < range.end).then_some(from..at)
     })
 }
