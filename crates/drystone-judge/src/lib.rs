@@ -10,11 +10,27 @@
 //! It drives nothing, and it does not know how a member works: a history of etcd itself can be
 //! judged. What needs a look inside (raft's state, queues) is judged by who can look.
 
+mod answer;
 mod history;
 mod model;
+mod replay;
+mod verdict;
+mod witness;
 
 pub use history::{
     Committed, History, LeaseClock, Operation, Outcome, Request, Response, StreamEnd, StreamEvent,
     StreamHeard, WatchStream,
 };
 pub use model::{Lease, Model, TTL_SECONDS_MIN};
+pub use verdict::{VIOLATIONS_MAX, Verdict, Violation};
+pub use witness::witness;
+
+/// Judges a history by everything that reads it once: [`witness`].
+///
+/// A complete history of a true cluster gives a clean verdict. So does one that says little:
+/// without a log, nothing is judged.
+#[must_use]
+pub fn judge(history: &History) -> Verdict {
+    let replay = replay::Replay::new(history);
+    witness::judge(history, &replay)
+}

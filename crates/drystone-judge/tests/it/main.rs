@@ -1,0 +1,4 @@
+//! Judges must accept what can be true and find what cannot.
+
+mod rig;
+mod witness;
