@@ -9,6 +9,7 @@ use crate::{
     Size, Table, Visit, bounds_are_empty,
 };
 use bytes::Bytes;
+use drystone_probe::{mark, planted};
 use drystone_types::Applied;
 use rpds::RedBlackTreeMapSync;
 use std::collections::VecDeque;
@@ -113,6 +114,9 @@ impl MemBackend {
     pub fn crash(&self, keep_unflushed: usize) -> Self {
         let mut inner = self.lock();
         inner.poisoned = true;
+        if keep_unflushed < inner.unflushed.len() {
+            mark!("backend.batches_lost");
+        }
         let survivor = match keep_unflushed.min(inner.unflushed.len()) {
             0 => &inner.durable,
             kept => &inner.unflushed[kept - 1],
@@ -130,7 +134,7 @@ impl MemBackend {
     /// no time and no space; for simulators that hand snapshots around without a file system.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self::holding(Arc::clone(&self.lock().visible), self.config)
+        Self::holding(self.image(), self.config)
     }
 
     /// Lets `writes` more writes pass and fails the one after them.
@@ -151,6 +155,16 @@ impl MemBackend {
     fn visible(&self) -> Arc<State> {
         Arc::clone(&self.lock().visible)
     }
+
+    /// What a snapshot of this store holds.
+    fn image(&self) -> Arc<State> {
+        let mut image = self.visible();
+        if planted!("backend.snapshot_without_leases") {
+            Arc::make_mut(&mut image).tables[Table::Lease.position()] =
+                RedBlackTreeMapSync::default();
+        }
+        image
+    }
 }
 
 impl Inner {
@@ -161,6 +175,9 @@ impl Inner {
         if strike(&mut self.fail_flush_after) {
             self.poisoned = true;
             return Err(BackendError::io("flush", "injected fault"));
+        }
+        if planted!("backend.flush_reports_unflushed") {
+            return Ok(self.visible.applied);
         }
         self.unflushed.clear();
         self.durable = Arc::clone(&self.visible);
@@ -282,6 +299,7 @@ impl Backend for MemBackend {
             return Err(BackendError::io("write a batch", "injected fault"));
         }
         if inner.unflushed.len() >= self.config.unflushed_batches_max {
+            mark!("backend.flushed_by_itself");
             inner.flush()?;
         }
         let mut state = State::clone(&inner.visible);
@@ -310,7 +328,7 @@ impl Backend for MemBackend {
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<Applied, BackendError> {
-        let state = self.visible();
+        let state = self.image();
         checkpoint::write(&state, dir)?;
         Ok(state.applied)
     }

@@ -9,6 +9,7 @@ use crate::record::{self, Record};
 use crate::{Config, Error};
 use bytes::Bytes;
 use drystone_backend::{Batch, Table};
+use drystone_probe::{mark, planted};
 use drystone_types::LeaseId;
 use primary::{Primary, Timing};
 use std::collections::BTreeMap;
@@ -153,7 +154,9 @@ impl Lessor {
             keys: Keys::default(),
             timing: Timing::default(),
         };
-        out.put(Table::Lease, record::key(id), lease.record(id).encode());
+        if !planted!("lease.grant_not_recorded") {
+            out.put(Table::Lease, record::key(id), lease.record(id).encode());
+        }
         if let Some(primary) = &mut self.primary {
             primary.start(&self.config, id, &mut lease, now);
         }
@@ -171,8 +174,17 @@ impl Lessor {
         if let Some(primary) = &mut self.primary {
             primary.forget(id, &lease.timing);
         }
-        out.delete(Table::Lease, record::key(id));
-        Ok(lease.keys.to_vec())
+        if !planted!("lease.revoke_not_recorded") {
+            out.delete(Table::Lease, record::key(id));
+        }
+        let mut keys = lease.keys.to_vec();
+        if !keys.is_empty() {
+            mark!("lease.revoked_with_keys");
+        }
+        if keys.len() > 1 && planted!("lease.revoke_leaves_a_key") {
+            keys.pop();
+        }
+        Ok(keys)
     }
 
     /// Follows a change of a key: it hung on `before` and hangs on `after` from now on; zero
@@ -186,11 +198,16 @@ impl Lessor {
             self.leases.entry(after).and_modify(|lease| lease.keys.insert(key.clone()));
             return Ok(());
         }
-        if let Some(lease) = self.leases.get_mut(&before) {
+        if let Some(lease) = self.leases.get_mut(&before)
+            && !(!after.is_none() && planted!("lease.overwrite_keeps_the_old_lease"))
+        {
             lease.keys.remove(key);
         }
         if after.is_none() {
             return Ok(());
+        }
+        if !before.is_none() {
+            mark!("lease.key_changed_its_lease");
         }
         let lease = self.leases.get_mut(&after).ok_or(Error::NotFound(after))?;
         lease.keys.insert(key.clone());
@@ -209,6 +226,10 @@ impl Lessor {
     ) -> Result<(), Error> {
         for &(id, remaining_seconds) in checkpoints {
             let lease = self.leases.get_mut(&id).ok_or(Error::NotFound(id))?;
+            mark!("lease.checkpoint_applied");
+            if planted!("lease.checkpoint_grows_the_ttl") {
+                lease.ttl_seconds = lease.ttl_seconds.saturating_add(remaining_seconds);
+            }
             lease.remaining_seconds = remaining_seconds;
             lease.timing.settle(remaining_seconds);
             out.put(Table::Lease, record::key(id), lease.record(id).encode());

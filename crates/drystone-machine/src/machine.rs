@@ -15,6 +15,7 @@ use drystone_api::{raftpb, raw};
 use drystone_backend::{Backend, BackendError, Batch, Table};
 use drystone_lease::{Lessor, Renewed, TimeToLive};
 use drystone_mvcc::{LeaseChange, Leases, OpError, Reader, Store};
+use drystone_probe::{mark, planted};
 use drystone_types::{Applied, Entry, EntryKind, LeaseId, LogIndex, MemberId};
 use prost::Message;
 use std::ops::{Bound, ControlFlow};
@@ -110,6 +111,10 @@ impl Machine {
         let store = Store::open(backend.clone(), config.store)?;
         let mut records = Vec::new();
         backend.scan(Table::Lease, (Bound::Unbounded, Bound::Unbounded), &mut |key, value| {
+            mark!("machine.lease_reopened");
+            if planted!("machine.leases_missing_after_reopening") {
+                return ControlFlow::Break(());
+            }
             records.push((key.to_vec(), value.to_vec()));
             ControlFlow::Continue(())
         })?;
@@ -170,6 +175,7 @@ impl Machine {
         let mut output = Output::default();
         for entry in entries {
             if entry.index <= self.applied.index {
+                mark!("machine.entry_passed_over");
                 continue;
             }
             if entry.index != self.applied.index.next() {
@@ -181,11 +187,26 @@ impl Machine {
             self.apply_entry(entry, now, &mut output)?;
             self.applied = Applied { index: entry.index, term: entry.term };
         }
+        self.write()?;
+        output.events = self.store.publish();
+        Ok(output)
+    }
+
+    /// Writes the batch, with the mark of the last entry whose effects it holds.
+    fn write(&mut self) -> Result<(), MachineError> {
+        if planted!("machine.index_before_data") {
+            let mut mark = Batch::new();
+            mark.set_applied(self.applied);
+            self.backend.write(&mark)?;
+        }
+        if planted!("machine.index_after_data") {
+            self.backend.write(&self.batch)?;
+            self.batch.clear();
+        }
         self.batch.set_applied(self.applied);
         self.backend.write(&self.batch)?;
         self.batch.clear();
-        output.events = self.store.publish();
-        Ok(output)
+        Ok(())
     }
 
     /// Removes a piece of what compaction let go, at most about `revisions_max` revisions.
@@ -276,7 +297,13 @@ impl Machine {
                 output.cluster_changed |= request.alarm.is_some()
                     || request.cluster_version_set.is_some()
                     || request.cluster_member_attr_set.is_some();
-                let answer = self.apply_request(entry.index, request, now)?;
+                let answer = match self.refused_by_clock(&request, now) {
+                    Some(refused) => Err(refused),
+                    None => self.apply_request(entry.index, request, now)?,
+                };
+                if answer.is_err() {
+                    mark!("machine.request_refused");
+                }
                 output.outcomes.push(Outcome { request: id, answer });
                 Ok(())
             }
@@ -359,6 +386,16 @@ impl Machine {
         None
     }
 
+    /// Planted only: the member that times leases finds the lease of a put run out by its clock.
+    fn refused_by_clock(&self, request: &InternalRaftRequest, now: Duration) -> Option<EtcdError> {
+        if !planted!("machine.lease_judged_by_clock") || !self.lessor.is_primary() {
+            return None;
+        }
+        let lease = LeaseId(request.put.as_ref()?.lease);
+        let left = self.lessor.time_to_live(lease, now, false)?;
+        (left.remaining_seconds == 0).then_some(EtcdError::LeaseNotFound)
+    }
+
     fn put(
         &mut self,
         request: etcdserverpb::PutRequest,
@@ -425,6 +462,11 @@ impl Machine {
             Ok(keys) => keys,
             Err(error) => return Ok(Err(lease_refusal(&error))),
         };
+        if planted!("machine.revoke_in_many_revisions") {
+            for key in keys.iter().skip(1) {
+                self.store.delete_keys(&mut self.batch, std::slice::from_ref(key));
+            }
+        }
         let outcome = self.store.delete_keys(&mut self.batch, &keys);
         let header = convert::header(outcome.revision);
         Ok(Ok(Answer::LeaseRevoke(LeaseRevokeResponse { header })))

@@ -7,6 +7,7 @@ use drystone_api::etcdserverpb::{
 };
 use drystone_backend::Backend;
 use drystone_machine::{Machine, MachineConfig, MachineError, NotPrimary, Outcome, Renewed};
+use drystone_probe::{mark, planted};
 use drystone_raft::ConfChange;
 use drystone_types::{Applied, Entry, LeaseId, LogIndex, RevisionEvents, Term};
 use prost::Message;
@@ -123,6 +124,7 @@ impl<R> Applier<R> {
     /// # Errors
     /// [`MachineError`] when the snapshot cannot be read.
     pub fn install(&mut self, backend: Arc<dyn Backend>) -> Result<Done<R>, MachineError> {
+        mark!("member.snapshot_installed");
         self.machine = Machine::open(backend, self.config.machine.clone())?;
         let applied = self.machine.applied();
         self.flush_asked = applied.index;
@@ -139,9 +141,10 @@ impl<R> Applier<R> {
 
     /// Lets `reads` wait until `index` is applied; gives them back when it is already.
     pub fn read(&mut self, index: LogIndex, mut reads: Vec<R>) -> Vec<R> {
-        if index <= self.machine.applied().index {
+        if index <= self.machine.applied().index || planted!("member.read_before_applied") {
             return reads;
         }
+        mark!("member.read_waits_for_apply");
         self.reads.entry(index).or_default().append(&mut reads);
         Vec::new()
     }
@@ -193,6 +196,7 @@ impl<R> Applier<R> {
     /// A leader's first entry was applied: from here on, if it is this member, it times leases.
     fn first_entry_of(&mut self, term: Term, now: Duration) {
         if self.leadership.is_leader && self.leadership.term == term {
+            mark!("member.lease_timing_began");
             self.machine.promote(now, self.config.lease_extend);
         }
     }

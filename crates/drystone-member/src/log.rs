@@ -3,6 +3,7 @@
 use crate::node::Append;
 use bytes::Bytes;
 use drystone_api::raftpb;
+use drystone_probe::{mark, planted};
 use drystone_raft::{Message, SnapshotMeta};
 use drystone_types::{ConfState, LogIndex, MemberId};
 use drystone_wal::{Error, Marker, SnapshotMark, Wal};
@@ -41,16 +42,24 @@ impl LogWriter {
     /// [`Error`] of the log.
     pub fn append(&mut self, append: Append) -> Result<(), Error> {
         if let Some(snapshot) = &append.snapshot {
+            mark!("member.snapshot_marked");
             self.wal.mark_snapshot(&snapshot_mark(snapshot))?;
+        }
+        let late = planted!("member.send_before_sync") || planted!("member.persisted_before_sync");
+        if late && self.must_sync {
+            self.wal.sync()?;
+            self.must_sync = false;
         }
         match self.wal.append(&append.entries, append.hard_state) {
             Err(Error::BufferFull { .. }) => {
+                mark!("member.append_in_parts");
                 self.wal.sync()?;
                 self.wal.append_and_sync(&append.entries, append.hard_state)?;
             }
             other => other?,
         }
-        self.must_sync |= append.must_sync || append.snapshot.is_some();
+        let forgets = append.entries.is_empty() && planted!("member.vote_not_synced");
+        self.must_sync |= (append.must_sync && !forgets) || append.snapshot.is_some();
         self.waiting.number = Some(append.number);
         self.waiting.send.extend(append.then_send);
         Ok(())
@@ -63,8 +72,20 @@ impl LogWriter {
     /// [`Error`] of the log.
     pub fn sync(&mut self) -> Result<Persisted, Error> {
         if self.must_sync {
+            // Both are made good with the next append, one sync too late.
+            if planted!("member.send_before_sync") {
+                let send = std::mem::take(&mut self.waiting.send);
+                return Ok(Persisted { number: None, send });
+            }
+            if planted!("member.persisted_before_sync") {
+                let number = self.waiting.number.take();
+                return Ok(Persisted { number, send: Vec::new() });
+            }
             self.wal.sync()?;
             self.must_sync = false;
+        }
+        if !self.waiting.send.is_empty() {
+            mark!("member.messages_waited_for_sync");
         }
         Ok(std::mem::take(&mut self.waiting))
     }

@@ -2,6 +2,7 @@
 
 use crate::reads::Reads;
 use bytes::Bytes;
+use drystone_probe::{mark, planted};
 use drystone_raft::{
     ApplyConfChangeError, ConfChange, Message, ProposeError, Ready, Replica, Role, SnapshotError,
     SnapshotMeta, StepError,
@@ -187,6 +188,9 @@ impl<R> Node<R> {
     /// # Errors
     /// [`ProposeError`] when it certainly did not enter the log.
     pub fn propose(&mut self, data: Bytes) -> Result<(), ProposeError> {
+        if planted!("member.proposal_duplicated") && !self.leadership.is_leader {
+            self.replica.propose(data.clone())?;
+        }
         self.replica.propose(data)
     }
 
@@ -205,7 +209,11 @@ impl<R> Node<R> {
     /// [`ProposeError::Dropped`] when this member does not lead in that term.
     pub fn propose_as_leader(&mut self, data: Bytes, term: Term) -> Result<(), ProposeError> {
         let leads = self.replica.role() == Role::Leader && self.replica.term() == term;
-        if leads { self.replica.propose(data) } else { Err(ProposeError::Dropped) }
+        if !leads {
+            mark!("member.leader_command_came_late");
+            return Err(ProposeError::Dropped);
+        }
+        self.replica.propose(data)
     }
 
     /// Lets a linearizable read wait for a confirmation of leadership that begins after this
@@ -227,6 +235,9 @@ impl<R> Node<R> {
         if index > self.applied {
             self.applied = index;
             self.replica.applied_to(index);
+            if planted!("member.flushed_is_applied") {
+                self.flushed(index);
+            }
         }
     }
 
@@ -237,6 +248,7 @@ impl<R> Node<R> {
         let crowded = self.replica.log_bytes() > self.config.log_bytes_max;
         let held = !self.snapshots_under_way.is_empty() || self.hold_ticks > 0;
         if held && !crowded {
+            mark!("member.log_held_for_snapshot");
             return;
         }
         let tail = if crowded { 0 } else { self.config.catchup_entries };
@@ -244,6 +256,10 @@ impl<R> Node<R> {
         // Cutting costs a little work each time, so it waits for a tenth of the tail.
         let step = self.config.catchup_entries / 10 + 1;
         if keep_from >= self.compacted.0 + step {
+            mark!("member.log_cut");
+            if crowded {
+                mark!("member.log_cut_when_crowded");
+            }
             self.compacted = LogIndex(keep_from);
             self.replica.compact_log(self.compacted);
             self.pending.compact_log = Some(self.compacted);
@@ -273,6 +289,7 @@ impl<R> Node<R> {
         meta: SnapshotMeta,
     ) -> Result<(), SnapshotError> {
         self.replica.offer_snapshot(meta, &[to]).inspect_err(|_| {
+            mark!("member.snapshot_refused");
             self.snapshots_under_way.remove(&to);
         })
     }
@@ -284,9 +301,13 @@ impl<R> Node<R> {
 
     /// A snapshot's transfer to `to` ended.
     pub fn snapshot_sent(&mut self, to: MemberId, delivered: bool) {
-        self.snapshots_under_way.remove(&to);
+        if !planted!("member.snapshot_sent_once") {
+            self.snapshots_under_way.remove(&to);
+        }
         if delivered {
             self.hold_ticks = self.config.snapshot_hold_ticks;
+        } else {
+            mark!("member.snapshot_lost");
         }
         self.replica.report_snapshot(to, delivered);
     }
@@ -356,9 +377,24 @@ impl<R> Node<R> {
 
     /// Asks for a read index. Without a leader the round waits for one, or for its next try.
     fn ask(&mut self, context: Bytes) {
+        if self.answers_alone() {
+            let index = self.replica.commit();
+            self.confirmed.extend(self.reads.confirmed(&context, index));
+            return;
+        }
         if let Err(error) = self.replica.read_index(context) {
             tracing::trace!(%error, "a read index waits");
         }
+    }
+
+    /// Whether a planted fault lets this leader take its own commit index for the cluster's.
+    fn answers_alone(&self) -> bool {
+        if !self.leadership.is_leader {
+            return false;
+        }
+        let fresh = || self.replica.term_at(self.replica.commit()) != Some(self.leadership.term);
+        planted!("member.read_without_quorum")
+            || (planted!("member.read_before_first_commit") && fresh())
     }
 
     fn take_ready(&mut self, ready: Ready) {
@@ -372,15 +408,15 @@ impl<R> Node<R> {
         }
         for peer in ready.snapshots_wanted {
             if self.snapshots_under_way.insert(peer) {
+                mark!("member.snapshot_wanted");
                 self.pending.snapshots_wanted.push(peer);
             }
         }
         self.pending.send.extend(ready.messages);
         if let Some(snapshot) = &ready.snapshot {
             self.committed = self.committed.max(snapshot.index);
-            self.pending
-                .apply
-                .push(Work::Install { snapshot: snapshot.clone(), number: ready.number });
+            let number = if planted!("member.install_before_log") { 0 } else { ready.number };
+            self.pending.apply.push(Work::Install { snapshot: snapshot.clone(), number });
         }
         self.pending.append.push(Append {
             number: ready.number,
@@ -408,11 +444,19 @@ impl<R> Node<R> {
         if now.leader != self.leadership.leader && !self.leadership.leader.is_none() {
             // A round that the old leader was asked to confirm may have died with it, and its
             // answer must not count for the new one (etcd answers "leader changed").
-            self.pending.interrupted.extend(self.reads.abort());
+            let reads = self.reads.abort();
+            if !reads.is_empty() {
+                mark!("member.reads_interrupted");
+            }
+            self.pending.interrupted.extend(reads);
+        }
+        if self.leadership.is_leader && !now.is_leader {
+            mark!("member.leader_stepped_down");
         }
         let elected = !now.leader.is_none() && now.leader != self.leadership.leader;
         self.leadership = now;
         if elected && let Some(context) = self.reads.restart() {
+            mark!("member.read_round_found_a_leader");
             self.ask(context);
         }
         self.pending.leadership = Some(now);

@@ -7,6 +7,7 @@
 //! a read it never covered.
 
 use bytes::Bytes;
+use drystone_probe::{mark, planted};
 use drystone_types::LogIndex;
 
 /// One round: its context and the reads that wait for it.
@@ -44,6 +45,7 @@ impl<R> Reads<R> {
     pub(crate) fn add(&mut self, read: R) -> Result<(), R> {
         let under_way = self.round.as_ref().map_or(0, |round| round.reads.len());
         if self.waiting.len() + under_way >= self.reads_max {
+            mark!("member.read_refused");
             return Err(read);
         }
         self.waiting.push(read);
@@ -56,6 +58,9 @@ impl<R> Reads<R> {
             return None;
         }
         let reads = std::mem::take(&mut self.waiting);
+        if reads.len() > 1 {
+            mark!("member.read_round_shared");
+        }
         let context = self.fresh_context();
         self.round = Some(Round { context, reads, ticks_waited: 0 });
         Some(encode(context))
@@ -69,6 +74,7 @@ impl<R> Reads<R> {
     ) -> Option<(LogIndex, Vec<R>)> {
         let ours = self.round.as_ref().is_some_and(|round| encode(round.context) == context);
         if !ours {
+            mark!("member.read_answered_late");
             return None;
         }
         self.round.take().map(|round| (index, round.reads))
@@ -78,7 +84,11 @@ impl<R> Reads<R> {
     pub(crate) fn tick(&mut self) -> Option<Bytes> {
         let round = self.round.as_mut()?;
         round.ticks_waited += 1;
-        if round.ticks_waited < self.retry_ticks { None } else { self.restart() }
+        if round.ticks_waited < self.retry_ticks {
+            return None;
+        }
+        mark!("member.read_round_retried");
+        self.restart()
     }
 
     /// Repeats the round under way at once, under a fresh context: there is a leader to ask now.
@@ -87,7 +97,7 @@ impl<R> Reads<R> {
         let round = self.round.as_mut()?;
         round.ticks_waited = 0;
         round.context = context;
-        self.next_context = context.wrapping_add(1);
+        self.next_context = after(context);
         Some(encode(context))
     }
 
@@ -97,6 +107,7 @@ impl<R> Reads<R> {
         if let Some(round) = &mut self.round
             && encode(round.context) == context
         {
+            mark!("member.read_round_dropped");
             round.ticks_waited = retry_ticks;
         }
     }
@@ -110,9 +121,13 @@ impl<R> Reads<R> {
 
     fn fresh_context(&mut self) -> u64 {
         let context = self.next_context;
-        self.next_context = context.wrapping_add(1);
+        self.next_context = after(context);
         context
     }
+}
+
+fn after(context: u64) -> u64 {
+    if planted!("member.read_context_reused") { context } else { context.wrapping_add(1) }
 }
 
 fn encode(context: u64) -> Bytes {

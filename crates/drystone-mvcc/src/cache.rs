@@ -4,6 +4,7 @@
 //! snapshot, and forgetting one changes no answer.
 
 use bytes::Bytes;
+use drystone_probe::mark;
 use drystone_types::Revision;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
@@ -144,6 +145,7 @@ impl Shard {
                 self.queue.push_back(revision);
                 continue;
             }
+            mark!("mvcc.value_evicted");
             self.bytes -= slot.pair.len() + SLOT_BYTES;
             self.slots.remove(&revision);
         }

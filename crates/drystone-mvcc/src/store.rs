@@ -14,6 +14,7 @@ use crate::view::View;
 use crate::write::Change;
 use bytes::Bytes;
 use drystone_backend::{Backend, Batch, Table};
+use drystone_probe::{mark, planted};
 use drystone_types::{LeaseId, Revision, RevisionEvents};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -153,13 +154,17 @@ impl Store {
     /// [`OpError::FutureRevision`] when it is above the current one.
     pub fn compact(&mut self, out: &mut Batch, revision: i64) -> Result<(), OpError> {
         if revision <= self.compacted {
+            mark!("mvcc.compaction_refused");
             return Err(OpError::Compacted { compacted: self.compacted });
         }
         if revision > self.revision {
             let current = self.revision;
             return Err(OpError::FutureRevision { requested: revision, current });
         }
-        out.put(Table::Meta, crate::SCHEDULED_COMPACT, Revision::first(revision).to_key(false));
+        if !planted!("mvcc.compaction_mark_lost") {
+            let mark = Revision::first(revision).to_key(false);
+            out.put(Table::Meta, crate::SCHEDULED_COMPACT, mark);
+        }
         let pin = std::mem::replace(&mut self.pin, Arc::new(Pin));
         self.sweeper.schedule(revision, self.compacted, &pin);
         self.compacted = revision;
@@ -217,7 +222,10 @@ impl Store {
     /// The working state in the middle of a change, when it may be one revision further.
     pub(crate) fn view_at(&self, revision: i64) -> View<'_> {
         let Staged { pairs, deltas, .. } = &self.staged;
-        self.shared.view(&self.tree, (revision, self.compacted), pairs, deltas)
+        let swept = self.swept();
+        let by_sweep = planted!("mvcc.txn_judged_by_sweep");
+        let compacted = if by_sweep { swept } else { self.compacted };
+        self.shared.view(&self.tree, (revision, compacted), pairs, deltas)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::index::{Pruned, Span, Tree};
 use crate::state::Pin;
 use crate::store::Store;
 use drystone_backend::{Batch, Table};
+use drystone_probe::{mark, planted};
 use drystone_types::Revision;
 use std::collections::VecDeque;
 use std::ops::{Bound, ControlFlow};
@@ -72,6 +73,7 @@ impl Sweeper {
     pub(crate) fn resume(finished: i64, scheduled: i64) -> Self {
         let mut sweeper = Self { finished, running: None, waiting: VecDeque::new() };
         if scheduled > finished {
+            mark!("mvcc.sweep_resumed_after_restart");
             sweeper.waiting.push_back(Compaction {
                 revision: scheduled,
                 previous: finished,
@@ -93,6 +95,7 @@ impl Sweeper {
         if self.waiting.len() == WAITING_MAX
             && let Some(last) = self.waiting.pop_back()
         {
+            mark!("mvcc.compactions_joined");
             compaction.previous = last.previous;
             compaction.before.extend(last.before);
             compaction.before.retain(|pin| pin.strong_count() > 0);
@@ -165,6 +168,7 @@ impl Store {
                 }
             }
             part @ Part::Records { .. } if compaction.is_held() => {
+                mark!("mvcc.sweep_held_by_reader");
                 self.sweeper.running = Some(Running { compaction, part });
                 return Ok(None);
             }
@@ -172,6 +176,7 @@ impl Store {
                 let next =
                     remove(self, &compaction, next, (&keep, &mut hasher), budget, &mut batch)?;
                 let Some(next) = next else {
+                    mark!("mvcc.sweep_finished");
                     self.finish(&compaction, &hasher, &mut batch);
                     return Ok(Some(batch));
                 };
@@ -210,6 +215,7 @@ fn prune(
     let (mut seen, mut rest, mut less) = (0, None, Vec::new());
     let _ = tree.visit(Span { start: &next, end: None }, false, &mut |key, entry| {
         if seen == budget {
+            mark!("mvcc.sweep_paused_in_index");
             rest = Some(key.to_vec());
             return ControlFlow::Break(());
         }
@@ -240,11 +246,13 @@ fn remove(
     budget: usize,
     batch: &mut Batch,
 ) -> Result<Option<Vec<u8>>, Error> {
-    let end = Revision::first(compaction.revision + 1).to_key(false);
+    let beyond = i64::from(planted!("mvcc.sweep_goes_one_too_far"));
+    let end = Revision::first(compaction.revision + 1 + beyond).to_key(false);
     let (mut seen, mut rest, mut damaged) = (0, None, None);
     let bounds = (Bound::Included(next.as_slice()), Bound::Excluded(end.as_slice()));
     store.shared.backend.scan(Table::Key, bounds, &mut |key, value| {
         if seen == budget {
+            mark!("mvcc.sweep_paused_in_records");
             rest = Some(key.to_vec());
             return ControlFlow::Break(());
         }

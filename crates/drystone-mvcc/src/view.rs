@@ -9,6 +9,7 @@ use crate::outcome::RangeResult;
 use crate::request::{Compare, CompareResult, CompareTarget, RangeQuery, SortOrder, SortTarget};
 use bytes::Bytes;
 use drystone_backend::{Backend, Table};
+use drystone_probe::{mark, planted};
 use drystone_types::{KeyRange, Revision};
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
@@ -127,10 +128,12 @@ impl<'a> View<'a> {
     /// The revision that a read of `requested` sees.
     pub(crate) fn resolve(&self, requested: i64) -> Result<i64, OpError> {
         if requested > self.revision {
+            mark!("mvcc.read_of_future_revision");
             return Err(OpError::FutureRevision { requested, current: self.revision });
         }
         let at = if requested <= 0 { self.revision } else { requested };
         if at < self.compacted {
+            mark!("mvcc.read_of_compacted_revision");
             return Err(OpError::Compacted { compacted: self.compacted });
         }
         Ok(at)
@@ -153,13 +156,15 @@ impl<'a> View<'a> {
         let order = effective_order(query);
         // Sorted by something that was not asked for, a read is still cut before (etcd's order).
         let asked = matches!(query.sort_order, SortOrder::Ascend | SortOrder::Descend);
-        let cut = if limit > 0 && !asked && !query.filters() {
+        let early = planted!("mvcc.limit_before_sort");
+        let cut = if limit > 0 && (!asked || early) && !query.filters() {
             limit.saturating_add(1)
         } else {
             usize::MAX
         };
         let mut rows = self.rows(&query.range, at, cut);
-        let count = if rows.len() < cut { rows.len() } else { self.count(&query.range, at) };
+        let whole = rows.len() < cut || planted!("mvcc.count_stops_at_limit");
+        let count = if whole { rows.len() } else { self.count(&query.range, at) };
         result.count = answer_count(count);
 
         self.complete(&mut rows, query, order.is_some(), at)?;
@@ -231,9 +236,11 @@ impl<'a> View<'a> {
         if let Some(grown) = self.deltas.growth(span, at, self.revision) {
             let staged = deltas::growth(self.staged_deltas, span, at, self.revision);
             if let Some(then) = now.checked_add_signed(-(grown + staged)) {
+                mark!("mvcc.counted_from_changes");
                 return then;
             }
         }
+        mark!("mvcc.counted_one_by_one");
         let mut count = 0;
         self.each(range, false, &mut |_, entry| {
             count += usize::from(entry.live_at(at).is_some());
@@ -294,6 +301,7 @@ impl<'a> View<'a> {
             Some(error) => Err(error.into()),
             None if any => Ok(holds),
             None if matches!(compare.target, CompareTarget::Value(_)) => Ok(false),
+            None if planted!("mvcc.compare_of_missing_key_fails") => Ok(false),
             None => Ok(found(compare.result, order_of(&compare.target, Numbers::default()))),
         }
     }

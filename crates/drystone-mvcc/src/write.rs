@@ -10,7 +10,8 @@ use crate::store::{Store, deleted};
 use crate::view::{View, fields};
 use bytes::Bytes;
 use drystone_backend::{Batch, Table};
-use drystone_types::{Event, EventKind, KeyRange, LeaseId, Revision, RevisionEvents};
+use drystone_probe::planted;
+use drystone_types::{Event, EventKind, KeyRange, LeaseId, RangeEnd, Revision, RevisionEvents};
 
 /// Changes that share one main revision.
 #[derive(Debug)]
@@ -41,7 +42,10 @@ impl<'s> Change<'s> {
 
     /// Ends the changes: the store's revision after them, and the attachments that changed.
     pub(crate) fn finish(self) -> (i64, Vec<LeaseChange>) {
-        let Self { store, events, lease_changes, .. } = self;
+        let Self { store, mut events, lease_changes, .. } = self;
+        if planted!("mvcc.events_in_key_order") {
+            events.sort_by(|left, right| left.key.cmp(&right.key));
+        }
         if !events.is_empty() {
             store.revision += 1;
             store.staged.events.push(RevisionEvents { revision: store.revision, events });
@@ -60,7 +64,7 @@ impl<'s> Change<'s> {
     pub(crate) fn put(&mut self, put: &Put) -> Result<Option<Bytes>, Error> {
         let next = self.next();
         let entry = self.store.tree.get(&put.key);
-        let prev_event = entry.and_then(|entry| entry.live_at(next.main - 1));
+        let prev_event = entry.and_then(|entry| entry.live_at(before_change(next.main)));
         let before = entry.filter(|entry| entry.is_live());
         let before = before.map(|entry| (entry.newest().revision(), entry.numbers()));
         let old = match before {
@@ -69,7 +73,12 @@ impl<'s> Change<'s> {
             }
             _ => None,
         };
-        let numbers = next_numbers(next.main, put, before.map(|(_, numbers)| numbers));
+        let numbers = before.map(|(_, numbers)| numbers);
+        let numbers = match entry {
+            Some(entry) if planted!("mvcc.version_survives_delete") => Some(entry.numbers()),
+            _ => numbers,
+        };
+        let numbers = next_numbers(next.main, put, numbers);
         let pair = match &old {
             Some((revision, old)) if put.ignore_value => {
                 codec::encode(&put.key, numbers, &old[fields(*revision, old)?.value])
@@ -105,7 +114,12 @@ impl<'s> Change<'s> {
         &mut self,
         delete: &DeleteRange,
     ) -> Result<(i64, Vec<Bytes>), crate::OpError> {
-        let keys = self.view().live_keys(&delete.range);
+        let mut keys = self.view().live_keys(&delete.range);
+        if let RangeEnd::Before(end) = &delete.range.end
+            && planted!("mvcc.delete_takes_the_end")
+        {
+            keys.extend(self.view().live_keys(&KeyRange::key(end.clone())));
+        }
         let prevs = if delete.prev_kv {
             self.view().values.get_many(keys.iter().map(|(_, revision)| *revision), false)?
         } else {
@@ -124,9 +138,11 @@ impl<'s> Change<'s> {
             return false;
         };
         let (newest, lease) = (entry.newest().revision(), entry.numbers().lease);
-        let prev = entry.live_at(next.main - 1).map(Version::revision);
+        let prev = entry.live_at(before_change(next.main)).map(Version::revision);
         let (event_pair, record) = deleted(key, next.main);
-        self.note_lease(key, lease, 0);
+        if !planted!("mvcc.delete_keeps_lease") {
+            self.note_lease(key, lease, 0);
+        }
         self.events.push(Event {
             kind: EventKind::Delete,
             key: codec::shared_key(&event_pair, key),
@@ -155,8 +171,14 @@ impl<'s> Change<'s> {
 fn next_numbers(main: i64, put: &Put, before: Option<Numbers>) -> Numbers {
     let Numbers { create_revision, version, lease, .. } =
         before.unwrap_or(Numbers { create_revision: main, ..Numbers::default() });
-    let lease = if put.ignore_lease { lease } else { put.lease.0 };
+    let keeps = put.ignore_lease && !planted!("mvcc.ignore_lease_drops_lease");
+    let lease = if keeps { lease } else { put.lease.0 };
     Numbers { create_revision, mod_revision: main, version: version + 1, lease }
+}
+
+/// The revision that shows what a change of `main` replaced.
+pub(crate) fn before_change(main: i64) -> i64 {
+    if planted!("mvcc.prev_kv_too_old") { main - 2 } else { main - 1 }
 }
 
 fn delta(main: i64, born: bool, key: &[u8]) -> Delta {

@@ -2,6 +2,7 @@
 
 use crate::convert::{conf_state_in, entry_in, hard_state_in, snapshot_in};
 use crate::message::SnapshotMeta;
+use drystone_probe::mark;
 use drystone_types::{Applied, ConfState, Entry, EntryKind, HardState, LogIndex, MemberId};
 use raft::eraftpb as pb;
 use raft::{GetEntriesContext, RaftState, StorageError};
@@ -119,6 +120,7 @@ impl Log {
         while self.last() >= index
             && let Some(entry) = self.entries.pop_back()
         {
+            mark!("raft.entry_overruled");
             let bytes = entry_bytes(&entry);
             self.bytes -= bytes;
             if entry.index.0 > self.applied {
@@ -153,6 +155,7 @@ impl Log {
             self.entries.shrink_to(2 * self.entries.len());
         }
         if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.index < self.start.index) {
+            mark!("raft.snapshot_left_behind");
             self.snapshot = None;
         }
     }
@@ -267,6 +270,7 @@ impl raft::Storage for Log {
         match self.snapshot.as_ref().filter(fits) {
             Some(snapshot) => Ok(snapshot_in(snapshot)),
             None => {
+                mark!("raft.peer_behind_log");
                 self.wanted.borrow_mut().insert(to);
                 Err(StorageError::SnapshotTemporarilyUnavailable.into())
             }

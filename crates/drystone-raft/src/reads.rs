@@ -6,6 +6,7 @@
 //! again on the way back; contexts may repeat, names do not.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use drystone_probe::{mark, planted};
 use drystone_types::MemberId;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -54,6 +55,9 @@ impl Reads {
     pub(crate) fn enter(&mut self, term: u64, leads: bool) {
         if self.epoch != (term, leads) {
             self.epoch = (term, leads);
+            if !self.waiting.is_empty() {
+                mark!("raft.reads_dropped_with_term");
+            }
             self.dropped.extend(std::mem::take(&mut self.waiting).into_values());
             self.held.clear();
         }
@@ -84,6 +88,9 @@ impl Reads {
         if self.repeat_nonces {
             return 0;
         }
+        if planted!("raft.read_nonce_repeated") {
+            return 0;
+        }
         self.issued += 1;
         self.issued
     }
@@ -108,6 +115,7 @@ impl Reads {
     /// asks again.
     pub(crate) fn hold(&mut self, read: HeldRead) {
         if self.held.len() < self.max {
+            mark!("raft.read_held_until_commit");
             self.held.push_back(read);
         }
     }

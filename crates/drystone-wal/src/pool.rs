@@ -7,6 +7,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::format::{Kind, SEGMENT_HEADER, SegmentHeader, free_name, segment_name};
 use crate::recover::Named;
 use crate::state::Base;
+use drystone_probe::mark;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -82,12 +83,14 @@ impl Pool {
         for named in dropped {
             let path = self.dir.join(named.name());
             if self.ready.len() < keep {
+                mark!("wal.segment_recycled");
                 let number = self.next;
                 self.next += 1;
                 let free = self.path(number);
                 self.disk.rename(&path, &free).map_err(Error::io("recycle", &path))?;
                 self.ready.push(number);
             } else {
+                mark!("wal.segment_removed");
                 self.disk.remove(&path).map_err(Error::io("remove", &path))?;
             }
         }
@@ -161,6 +164,7 @@ impl Pool {
             return Ok((path, file));
         }
         if let Some(laying) = self.laying.take() {
+            mark!("wal.segment_taken_half_laid");
             return Ok((self.path(laying.number), laying.file));
         }
         let path = self.path(self.next);

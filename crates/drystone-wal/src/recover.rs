@@ -11,6 +11,7 @@ use crate::outcome::{Recovered, TornTail};
 use crate::scan::{Behind, Cursor, Record};
 use crate::state::{Base, LogState, Marker};
 use bytes::Bytes;
+use drystone_probe::{mark, planted};
 use drystone_types::{Entry, EntryKind, LogIndex, MemberId, Term};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,7 @@ impl Listing {
         let continues = |pair: &[Named]| pair[0].segment.checked_add(1) == Some(pair[1].segment);
         let gap = listing.segments.windows(2).rposition(|pair| !continues(pair));
         if let Some(gap) = gap {
+            mark!("wal.dropped_segment_came_back");
             let log = listing.segments.split_off(gap + 1);
             listing.leftovers = std::mem::replace(&mut listing.segments, log);
         }
@@ -222,7 +224,7 @@ impl Replay {
                 self.held_from = base.last.index.next();
                 self.state = Some(LogState::from_base(base));
             }
-            Some(state) if state.base == base => {}
+            Some(state) if state.base == base => mark!("wal.read_on_in_next_segment"),
             Some(_) => {
                 let reason = "the segment's base disagrees with the segment before it";
                 return Err(segment.corrupt(at, reason));
@@ -270,6 +272,7 @@ impl Replay {
                     return match cursor.behind() {
                         Behind::Nothing => Ok(None),
                         Behind::Torn => {
+                            mark!("wal.torn_tail_cut");
                             Ok(Some(TornTail { file: segment.path.clone(), offset: u64::from(at) }))
                         }
                         Behind::Proof(proof) => {
@@ -295,6 +298,7 @@ impl Replay {
                 self.held_from = self.held_from.min(mark.index);
                 self.index_max = self.index_max.max(mark.index.0);
                 while self.entries.back().is_some_and(|(entry, _)| entry.index >= mark.index) {
+                    mark!("wal.overruled_entry_read");
                     self.entries.pop_back();
                 }
                 if mark.index >= self.from {
@@ -321,6 +325,7 @@ impl Replay {
                 }
             }
             Kind::Restart => {
+                mark!("wal.snapshot_mark_read");
                 state.restart(mark)?;
                 state.base.conf = Bytes::copy_from_slice(&record.payload);
                 self.entries.clear();
@@ -367,6 +372,10 @@ impl Replay {
 
     fn recovered(&mut self, torn: Option<TornTail>) -> Recovered {
         let state = self.state.clone().unwrap_or_default();
+        // The last whole record goes with the torn one behind it.
+        if torn.is_some() && self.entries.len() > 1 && planted!("wal.torn_tail_cut_early") {
+            self.entries.pop_back();
+        }
         let entries: Vec<Entry> =
             std::mem::take(&mut self.entries).into_iter().map(|(entry, _)| entry).collect();
         let before = entries.first().map_or(state.base.last, |first| {

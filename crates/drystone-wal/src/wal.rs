@@ -9,6 +9,7 @@ use crate::outcome::{Durable, Position, Recovered, SnapshotMark};
 use crate::pool::{Fresh, Pool};
 use crate::recover::{self, Listing, Named, Sealed};
 use crate::state::{Base, LogState, Marker};
+use drystone_probe::{mark, planted};
 use drystone_types::{Entry, HardState, LogIndex, Term};
 use std::collections::VecDeque;
 use std::io;
@@ -198,6 +199,9 @@ impl Wal {
         // What no record vouches for may be in the page cache alone, even marked clean there
         // after a sync that failed. Writing it again makes the following sync mean something.
         let unproven = read.cursor.accepted(active.synced);
+        if !unproven.is_empty() {
+            mark!("wal.unproven_written_again");
+        }
         let rewritten = active.file.write_at(u64::from(active.synced), &unproven);
         rewritten.map_err(Error::io("write", &active.path))?;
         active.sync()?;
@@ -243,6 +247,9 @@ impl Wal {
         self.check_entries(entries)?;
         let asked = append_bytes(entries, hard_state);
         self.check_room(asked, entries.len() <= 1)?;
+        if entries.first().is_some_and(|first| first.index <= self.state.base.last.index) {
+            mark!("wal.entries_overruled");
+        }
         for entry in entries {
             let at = Marker { index: entry.index, term: entry.term };
             self.buffer.push(Kind::Entry, entry.kind as u8, at, &[&entry.data]);
@@ -301,9 +308,11 @@ impl Wal {
             if wal.buffer.is_empty() {
                 return Ok(());
             }
-            wal.roll_if_full()?;
+            let rolled = wal.roll_if_full()?;
             wal.write_buffer()?;
-            wal.active.sync()?;
+            if !(rolled && planted!("wal.sync_skipped_in_new_segment")) {
+                wal.active.sync()?;
+            }
             wal.durable.clone_from(&wal.state.base);
             wal.drop_segments()
         })?;
@@ -356,8 +365,10 @@ impl Wal {
         self.check_room(record_bytes(mark.conf.len()), true)?;
         let kind = if self.state.term(index) == Some(mark.at.term) {
             self.state.compact(mark.at).map_err(|reason| self.out_of_order(index, reason))?;
+            mark!("wal.marked_own_snapshot");
             Kind::Compact
         } else {
+            mark!("wal.restarted_by_snapshot");
             self.state.restart(mark.at).map_err(|reason| self.out_of_order(index, reason))?;
             Kind::Restart
         };
@@ -379,6 +390,7 @@ impl Wal {
             if said || !wal.buffer.is_empty() || wal.active.end >= wal.config.segment_bytes {
                 return Ok(());
             }
+            mark!("wal.attested");
             wal.buffer.push(Kind::Attest, 0, wal.durable.last, &[]);
             wal.write_buffer()
         })
@@ -524,14 +536,19 @@ impl Wal {
     }
 
     /// Begins a new segment when the batch would make this one longer than it was laid out.
-    fn roll_if_full(&mut self) -> Result<(), Error> {
+    /// True when it did.
+    fn roll_if_full(&mut self) -> Result<bool, Error> {
         let fits =
             self.active.end as usize + self.buffer.len() <= self.config.segment_bytes as usize;
         if fits || self.active.bare {
-            return Ok(());
+            if !fits {
+                mark!("wal.batch_longer_than_segment");
+            }
+            return Ok(false);
         }
         // The next header says that this segment is synced to its end.
         if self.active.synced < self.active.end {
+            mark!("wal.synced_before_rolling");
             self.active.sync()?;
         }
         let segment = self.active.named.segment + 1;
@@ -549,7 +566,8 @@ impl Wal {
         let fresh = self.pool.make_segment(&self.config, header, &self.durable)?;
         let full = std::mem::replace(&mut self.active, Active::new(fresh, salt));
         self.sealed.push_back(Sealed { named: full.named, index_max: full.index_max });
-        Ok(())
+        mark!("wal.segment_rolled");
+        Ok(true)
     }
 
     /// Writes the buffer behind the last record. Durable with the next sync of the segment.
@@ -583,6 +601,11 @@ impl Wal {
     fn drop_segments(&mut self) -> Result<(), Error> {
         let start = self.durable.start.index.0;
         let unneeded = self.sealed.iter().take_while(|sealed| sealed.index_max <= start).count();
+        let unneeded = if unneeded > 0 && planted!("wal.segment_dropped_too_far") {
+            self.sealed.len().min(unneeded + 1)
+        } else {
+            unneeded
+        };
         let dropped: Vec<Named> =
             self.sealed.drain(..unneeded).map(|sealed| sealed.named).collect();
         self.pool.take_in(&dropped, self.config.recycle_segments_max)

@@ -16,6 +16,7 @@ use crate::slab::{Slab, Slot};
 use crate::stream::Stream;
 use crate::watcher::{Pending, State, Watcher};
 use crate::{Config, Create, Response, ResponseKind, StreamId, WatchId};
+use drystone_probe::{mark, planted};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -194,6 +195,8 @@ impl Hub {
             given => given,
         };
         let start = create.start_revision;
+        let late = i64::from(start > 0 && planted!("watch.start_off_by_one"));
+        let start = start + late;
         let past = start != 0 && start <= self.revision;
         let notify = create.progress_notify;
         let slot = self.watchers.insert(Watcher {
@@ -218,6 +221,7 @@ impl Hub {
         if past {
             self.set_unsynced(slot, start);
         } else if start > self.revision {
+            mark!("watch.starts_in_the_future");
             self.positions.future.insert((start, slot));
             self.streams[stream_slot].future += 1;
         }
@@ -249,6 +253,11 @@ impl Hub {
             if next >= revision {
                 break;
             }
+            if planted!("watch.compaction_skips_history") {
+                self.set_unsynced(slot, revision);
+                continue;
+            }
+            mark!("watch.compaction_passed_a_watcher");
             self.end_by_compaction(slot);
         }
     }
@@ -336,6 +345,7 @@ impl Hub {
     /// The watcher goes on at `next`, in history, or ends when that is compacted.
     fn set_unsynced(&mut self, slot: Slot, next: i64) {
         if next < self.compacted {
+            mark!("watch.start_was_compacted");
             self.end_by_compaction(slot);
             return;
         }
@@ -380,6 +390,7 @@ impl Hub {
         if std::mem::replace(&mut stream.stalled, true) {
             return;
         }
+        mark!("watch.stream_stalled");
         for slot in &stream.unsynced {
             if let State::Unsynced { next } = self.watchers[*slot].state {
                 self.positions.runnable.remove(&(next, *slot));
@@ -390,6 +401,7 @@ impl Hub {
     fn unstall(&mut self, stream_slot: Slot) {
         let stream = &mut self.streams[stream_slot];
         stream.stalled = false;
+        mark!("watch.stream_went_on");
         for slot in &stream.unsynced {
             if let State::Unsynced { next } = self.watchers[*slot].state {
                 self.positions.runnable.insert((next, *slot));
@@ -404,7 +416,10 @@ impl Hub {
         let stream_slot = watcher.stream;
         let stream = &mut self.streams[stream_slot];
         let taken = !stream.stalled
-            && stream.queue.offer(&self.config, &mut self.queued_bytes, watcher, header_revision);
+            && stream.queue.offer(&self.config, &mut self.queued_bytes, watcher, header_revision)
+            // Asked when the events are queued already.
+            && !(planted!("watch.event_twice_after_stall")
+                && stream.queue.is_full(&self.config, self.queued_bytes));
         if taken {
             watcher.quiet = false;
             self.announce(stream_slot);

@@ -4,6 +4,7 @@ use crate::response::{events_bytes, fragments};
 use crate::slab::Slot;
 use crate::watcher::{Pending, Watcher};
 use crate::{Config, Response, ResponseKind, WatchId};
+use drystone_probe::{mark, planted};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -128,7 +129,7 @@ impl Queue {
         let broadcast =
             response.kind == ResponseKind::Progress && response.watch_id == WatchId::NONE;
         self.push(response, 0, total);
-        if broadcast {
+        if broadcast && !planted!("watch.progress_overtaken") {
             self.join_min = self.next_number();
         }
     }
@@ -144,6 +145,7 @@ impl Queue {
     ) -> bool {
         let bytes = events_bytes(&watcher.pending.events);
         if let Some(last) = self.joinable(config, *total, watcher, bytes) {
+            mark!("watch.events_joined_a_response");
             let Pending { events, revisions, .. } = std::mem::take(&mut watcher.pending);
             last.response.events.extend(events);
             last.response.header_revision = last.response.header_revision.max(header_revision);
@@ -168,6 +170,7 @@ impl Queue {
             && response.events.len() > 1
             && response.bytes() >= config.fragment_bytes;
         if cut {
+            mark!("watch.response_cut");
             watcher.last_response = None;
             self.push_fragments(config, response, total);
         } else {
@@ -199,7 +202,12 @@ impl Queue {
     }
 
     fn push_fragments(&mut self, config: &Config, response: Response, total: &mut usize) {
-        let pieces = fragments(response.events, config.fragment_bytes);
+        let mut pieces = fragments(response.events, config.fragment_bytes);
+        if planted!("watch.last_fragment_loses_an_event")
+            && let Some(piece) = pieces.last_mut()
+        {
+            piece.pop();
+        }
         let last = pieces.len() - 1;
         for (place, events) in pieces.into_iter().enumerate() {
             let fragment = place < last;

@@ -3,6 +3,7 @@
 use crate::WatchId;
 use crate::slab::Slot;
 use bytes::Bytes;
+use drystone_probe::planted;
 use drystone_types::{EventKind, KeyRange};
 
 /// What a client asks for when it creates a watcher.
@@ -105,13 +106,22 @@ impl Watcher {
 
     /// True when a live event of `revision` is this watcher's.
     pub(crate) fn hears(&self, revision: i64, kind: EventKind) -> bool {
-        self.state == State::Synced && revision >= self.revision_min && self.passes(kind)
+        let synced = match self.state {
+            State::Unsynced { .. } => planted!("watch.unsynced_watcher_hears_live"),
+            State::Synced => true,
+            State::Compacted => false,
+        };
+        let due = revision >= self.revision_min || planted!("watch.future_watcher_gets_old_events");
+        synced && due && self.passes(kind)
     }
 
     /// True when an event of `revision` of the piece at hand is this watcher's.
     pub(crate) fn catches(&self, revision: i64, kind: EventKind) -> bool {
         match self.state {
-            State::Unsynced { next } => self.catching_up && revision >= next && self.passes(kind),
+            State::Unsynced { next } => {
+                let passes = self.passes(kind) || planted!("watch.filter_ignored_in_history");
+                self.catching_up && revision >= next && passes
+            }
             State::Synced | State::Compacted => false,
         }
     }

@@ -6,6 +6,7 @@
 
 use super::{Lease, Lessor, Renewed, TimeToLive};
 use crate::{Config, Error};
+use drystone_probe::{mark, planted};
 use drystone_types::LeaseId;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -138,12 +139,22 @@ impl Lessor {
     /// with the primary before. With many leases, those that would run out in one second are
     /// spread over later ones. Costs time in proportion to the leases.
     pub fn promote(&mut self, now: Duration, extend: Duration) {
+        if self.is_primary() && planted!("lease.time_kept_over_demotion") {
+            return;
+        }
+        if !self.is_empty() {
+            mark!("lease.promoted_with_leases");
+        }
         let (now, extend) = (nanos(now), nanos(extend));
         let interval = self.config.checkpoint_interval.map(nanos);
         let mut expiries = Vec::with_capacity(self.leases.len());
         let mut checkpoints = Vec::new();
         for (&id, lease) in &mut self.leases {
             lease.timing = lease.start(now, extend, interval);
+            if planted!("lease.promoted_without_time") {
+                lease.timing.expires_at = now.saturating_add(extend);
+                lease.timing.expiry_queued_at = lease.timing.expires_at;
+            }
             let Timing { expiry_queued_at, checkpoint_queued_at, .. } = lease.timing;
             expiries.push((expiry_queued_at, id));
             checkpoints.push((checkpoint_queued_at, id));
@@ -151,6 +162,7 @@ impl Lessor {
         // Sets are built from sorted lists at once: this can be a million leases.
         expiries.sort_unstable();
         if self.leases.len() > self.config.spread_leases_min {
+            mark!("lease.expiries_spread");
             self.spread(&mut expiries);
         }
         let queued =
@@ -185,6 +197,12 @@ impl Lessor {
 
     /// Ends being the primary: no deadlines any more, nothing is due.
     pub fn demote(&mut self) {
+        if planted!("lease.time_kept_over_demotion") {
+            return;
+        }
+        if self.is_primary() && !self.is_empty() {
+            mark!("lease.demoted_with_leases");
+        }
         self.primary = None;
         for lease in self.leases.values_mut() {
             lease.timing = Timing::default();
@@ -205,11 +223,15 @@ impl Lessor {
     /// and only waits for its revoke.
     pub fn renew(&mut self, id: LeaseId, now: Duration) -> Result<Renewed, Error> {
         let Self { config, leases, primary } = self;
-        let primary = primary.as_mut().ok_or(Error::NotPrimary)?;
+        let Some(primary) = primary else {
+            mark!("lease.renewal_came_to_no_primary");
+            return Err(Error::NotPrimary);
+        };
         let lease = leases.get_mut(&id).ok_or(Error::NotFound(id))?;
         let now = nanos(now);
         let timing = &mut lease.timing;
         if timing.expires_at <= now {
+            mark!("lease.renewal_came_too_late");
             return Err(Error::Expired(id));
         }
         timing.expires_at = now.saturating_add(seconds(lease.ttl_seconds));
@@ -219,6 +241,10 @@ impl Lessor {
         primary.schedule_checkpoint(config, id, timing, now);
         let checkpoint_zero =
             lease.remaining_seconds != 0 || timing.remainder_pending || timing.zero_pending;
+        if checkpoint_zero {
+            mark!("lease.renewed_after_checkpoint");
+        }
+        let checkpoint_zero = checkpoint_zero && !planted!("lease.renewal_keeps_the_checkpoint");
         timing.zero_pending = checkpoint_zero;
         Ok(Renewed { ttl_seconds: lease.ttl_seconds, checkpoint_zero })
     }
@@ -245,9 +271,14 @@ impl Lessor {
                 continue;
             };
             let again = if lease.timing.expires_at <= now {
+                if lease.timing.expires_at < at {
+                    mark!("lease.expiry_retried");
+                }
+                mark!("lease.expired");
                 due.push(id);
                 now.saturating_add(retry)
             } else {
+                mark!("lease.expiry_moved_by_renewal");
                 moves -= 1;
                 lease.timing.expires_at
             };
@@ -287,6 +318,7 @@ impl Lessor {
             // While a renewal's zero is on its way, a remainder would undo it.
             let news = left > 0 && left != lease.base_seconds() && !lease.timing.zero_pending;
             if news {
+                mark!("lease.checkpoint_due");
                 lease.timing.remainder_pending = true;
                 due.push((id, left));
             }

@@ -1,6 +1,7 @@
 //! What the index knows of one key.
 
 use crate::codec::Numbers;
+use drystone_probe::{mark, planted};
 use drystone_types::Revision;
 use std::sync::Arc;
 
@@ -59,7 +60,11 @@ impl Entry {
     /// The entry after a delete, given the one before it.
     pub(crate) fn delete(before: Option<Self>, main: i64, sub: u32) -> Self {
         let newest = Version { main, sub, tombstone: true };
-        Self::put(before, newest, Numbers::default())
+        let numbers = match &before {
+            Some(before) if planted!("mvcc.version_survives_delete") => before.numbers(),
+            _ => Numbers::default(),
+        };
+        Self::put(before, newest, numbers)
     }
 
     fn into_history(self) -> Option<Arc<History>> {
@@ -114,13 +119,19 @@ impl Entry {
     pub(crate) fn prune(&self, compact: i64, keep: &mut Vec<Revision>) -> Pruned {
         let Some(newest) = self.at(compact) else { return Pruned::Same };
         let stays = |version: Version| {
+            let replaced = version != self.newest();
+            let lost = replaced && planted!("mvcc.compaction_removes_what_is_visible");
+            let forgotten = planted!("mvcc.tombstone_at_compaction_lost");
             version.main > compact
-                || (version == newest && !version.tombstone)
-                || (version.tombstone && version.main == compact)
+                || (version == newest && !version.tombstone && !lost)
+                || (version.tombstone && version.main == compact && !forgotten)
         };
         let mut dropped = false;
         for version in self.versions().take_while(|version| version.main <= compact) {
             if stays(version) {
+                if version.tombstone {
+                    mark!("mvcc.tombstone_kept_at_compaction");
+                }
                 keep.push(version.revision());
             } else {
                 dropped = true;
@@ -130,6 +141,7 @@ impl Entry {
             return Pruned::Same;
         }
         if !stays(self.newest()) {
+            mark!("mvcc.key_left_the_index");
             return Pruned::Gone;
         }
         let mut history = History::default();
@@ -169,6 +181,7 @@ impl History {
 
     fn push(&mut self, version: Version) {
         if self.tail.len() == PIECE_VERSIONS {
+            mark!("mvcc.history_in_pieces");
             let piece = std::mem::take(&mut self.tail).into();
             Arc::make_mut(self.sealed.get_or_insert_default()).push(piece);
         }

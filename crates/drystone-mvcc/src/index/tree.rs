@@ -1,6 +1,7 @@
 //! The persistent B+tree under the index.
 
 use super::{entry::Entry, keys::Keys};
+use drystone_probe::mark;
 use drystone_types::{KeyRange, RangeEnd};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -295,6 +296,7 @@ impl Leaf {
 
     fn split_if_full(&mut self, inserted: usize) -> Option<Split> {
         let cut = cut(self.entries.len(), LEAF_ENTRIES_MAX, self.keys.bytes(), inserted)?;
+        mark!("mvcc.index_leaf_split");
         let keys = self.keys.split_off(cut);
         let entries = self.entries.split_off(cut);
         self.entries.shrink_to_fit();
@@ -394,6 +396,7 @@ impl Inner {
         {
             return false;
         }
+        mark!("mvcc.index_nodes_joined");
         let right = Arc::unwrap_or_clone(self.children.remove(at + 1));
         Arc::make_mut(&mut self.children[at]).append(self.separators.key(at), right);
         self.separators.remove(at);

@@ -6,8 +6,10 @@ use crate::error::{Error, OpError};
 use crate::outcome::Changes;
 use crate::store::deleted;
 use crate::view::fields;
+use crate::write::before_change;
 use bytes::Bytes;
 use drystone_backend::Table;
+use drystone_probe::{mark, planted};
 use drystone_types::{Event, EventKind, Revision, RevisionEvents};
 use std::ops::{Bound, ControlFlow};
 
@@ -39,7 +41,9 @@ pub(super) fn read(
             last => {
                 if last.is_some() && bytes >= bytes_max || changes.revisions.len() >= revisions_max
                 {
-                    changes.next = main;
+                    mark!("mvcc.history_cut");
+                    let skipped = i64::from(planted!("mvcc.history_skips_a_revision"));
+                    changes.next = main + skipped;
                     return ControlFlow::Break(());
                 }
                 changes.revisions.push(RevisionEvents { revision: main, events: vec![event] });
@@ -72,11 +76,13 @@ fn event(snapshot: &Snapshot, key: &[u8], value: &[u8]) -> Result<Option<(i64, E
     if main == compacted && !tombstone {
         let newest = entry.and_then(|entry| entry.live_at(compacted));
         if newest.map(|version| version.revision()) != Some(revision) {
+            mark!("mvcc.history_hides_what_a_sweep_removes");
             return Ok(None);
         }
     }
     let born = !tombstone && fields.create_revision == main;
-    let prev = entry.filter(|_| !born && main > compacted).and_then(|e| e.live_at(main - 1));
+    let before = before_change(main);
+    let prev = entry.filter(|_| !born && main > compacted).and_then(|e| e.live_at(before));
     let event = |kind, key, kv| {
         let prev = prev.map(|version| version.revision());
         Some((main, Event { kind, key, revision, kv, prev }))

@@ -5,10 +5,12 @@ use crate::error::OpError;
 use crate::intervals::Intervals;
 use crate::outcome::{OpOutcome, TxnOutcome};
 use crate::request::{Op, Put, Txn};
+use crate::state::State;
 use crate::validate;
 use crate::view::View;
 use crate::write::Change;
 use drystone_backend::Batch;
+use drystone_probe::{mark, planted};
 use std::collections::BTreeSet;
 
 impl Store {
@@ -31,7 +33,12 @@ impl Store {
         txn: &Txn,
         leases: &dyn Leases,
     ) -> Result<TxnOutcome, OpError> {
-        let path = decide(&self.view(), txn, Some(leases))?;
+        let path = if planted!("mvcc.txn_decided_on_published_state") {
+            let State { tree, revision, compacted, .. } = &**self.shared.published.load();
+            decide(&self.shared.view(tree, (*revision, *compacted), &[], &[]), txn, Some(leases))?
+        } else {
+            decide(&self.view(), txn, Some(leases))?
+        };
         let mut change = Change::new(self, out);
         let responses = execute(&mut change, path.branch(txn), &path.nested)?;
         let (revision, lease_changes) = change.finish();
@@ -151,6 +158,7 @@ impl<'a> Check<'a> {
         let mut nested = nested.iter();
         for op in ops {
             match op {
+                Op::Range(_) if planted!("mvcc.txn_half_applied") => {}
                 Op::Range(query) => self.read_revision(query.revision)?,
                 Op::Put(put) => self.put(put)?,
                 Op::DeleteRange(delete) => {
@@ -166,6 +174,7 @@ impl<'a> Check<'a> {
                     self.deleted.insert(&delete.range);
                 }
                 Op::Txn(txn) => {
+                    mark!("mvcc.txn_nested");
                     let path = nested.next().expect("one path for each nested transaction");
                     self.ops(path.branch(txn), &path.nested)?;
                 }
@@ -178,6 +187,7 @@ impl<'a> Check<'a> {
     /// The transaction's own revision cannot be read by its number: it does not exist yet.
     fn read_revision(&self, revision: i64) -> Result<(), OpError> {
         if revision < 0 {
+            mark!("mvcc.txn_read_of_negative_revision");
             return Err(OpError::Compacted { compacted: self.view.compacted });
         }
         self.view.resolve(revision).map(drop)

@@ -7,6 +7,7 @@
 use super::Replica;
 use crate::error::StepError;
 use crate::message::{Message, MessageKind};
+use drystone_probe::mark;
 use drystone_types::{LogIndex, MemberId, Term};
 use raft::{ProgressState, StateRole};
 
@@ -79,6 +80,9 @@ impl Replica {
             // Applying has fallen too far behind: the leader sends again what is not answered.
             MessageKind::Append => {
                 let full = self.unapplied_bytes() >= self.config.unapplied_bytes_max;
+                if full {
+                    mark!("raft.append_refused_unapplied");
+                }
                 Ok(!full || message.entries.is_empty())
             }
             _ => Ok(true),
@@ -99,6 +103,7 @@ impl Replica {
                 Ok(true)
             };
         }
+        mark!("raft.append_was_rejected");
         let hint = message.reject_hint.0.min(last.0);
         let probe = match message.log_term.0 {
             0 => hint,
@@ -107,9 +112,11 @@ impl Replica {
         let Some(peer) = raft.mut_prs().get_mut(message.from.0) else { return Ok(false) };
         peer.recent_active = true;
         if message.index.0 <= peer.matched {
+            mark!("raft.rejection_came_late");
             return Ok(false);
         }
         if peer.state != ProgressState::Replicate && probe < peer.matched {
+            mark!("raft.probe_kept_above_match");
             message.reject_hint = LogIndex(peer.matched);
             message.log_term = Term(0);
         }

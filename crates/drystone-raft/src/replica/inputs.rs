@@ -9,6 +9,7 @@ use crate::error::{
 use crate::message::{Message, MessageKind, READ_CONTEXT_BYTES_MAX, SnapshotMeta};
 use crate::reads::HeldRead;
 use bytes::Bytes;
+use drystone_probe::mark;
 use drystone_types::{ConfState, Entry, EntryKind, LogIndex, MemberId, Term};
 use raft::SnapshotStatus;
 use raft::eraftpb as pb;
@@ -19,6 +20,7 @@ impl Replica {
         let raft = &mut self.raw.raft;
         let due = raft.election_elapsed + 1 >= raft.randomized_election_timeout();
         if due && self.role() != Role::Leader && !self.may_campaign() {
+            mark!("raft.campaign_refused");
             // Stand still at the timeout: the next tick tries again, and meanwhile no leader
             // is taken to be alive, so that others get this replica's vote.
             let raft = &mut self.raw.raft;
@@ -37,7 +39,10 @@ impl Replica {
     /// [`StepError::LogLost`] means that this member must be replaced.
     pub fn step(&mut self, message: Message) -> Result<(), StepError> {
         message.check(self.id())?;
-        let Some(message) = self.admit(message)? else { return Ok(()) };
+        let Some(message) = self.admit(message)? else {
+            mark!("raft.message_let_go");
+            return Ok(());
+        };
         let outcome = match message.kind {
             MessageKind::ReadIndex => {
                 self.step_read(message);
@@ -270,12 +275,14 @@ impl Replica {
         let first = self.raw.store().start().index;
         let applied = LogIndex(self.raw.raft.raft_log.applied);
         if index.0 == 0 || index < first || index > applied {
+            mark!("raft.snapshot_too_old");
             return Err(SnapshotError::Index { index, first, applied });
         }
         let found = self.term_at(index).unwrap_or_default();
         if found != claimed {
             return Err(SnapshotError::Term { index, claimed, found });
         }
+        mark!("raft.snapshot_offered");
         self.raw.mut_store().offer(Some(snapshot));
         if self.leads() {
             for peer in to {

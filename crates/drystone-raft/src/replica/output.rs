@@ -6,6 +6,7 @@ use crate::log::entry_bytes;
 use crate::message::{Message, MessageKind, SnapshotMeta};
 use crate::reads::strip;
 use bytes::Bytes;
+use drystone_probe::{mark, planted};
 use drystone_types::{Applied, Entry, HardState, LogIndex, MemberId};
 use raft::StateRole;
 
@@ -104,6 +105,7 @@ impl Replica {
 
         // The core reads back through the log what it hands out here.
         if let Some(snapshot) = &snapshot {
+            mark!("raft.log_restarted_by_snapshot");
             let start = Applied { index: snapshot.index, term: snapshot.term };
             self.raw.mut_store().restore(start);
             self.conf_applied = self.conf_applied.max(start.index.0);
@@ -183,10 +185,15 @@ impl Replica {
             free || match message.kind {
                 MessageKind::Propose | MessageKind::ReadIndex => true,
                 MessageKind::HeartbeatResponse => !promises,
+                MessageKind::AppendResponse => planted!("raft.entries_acknowledged_unsynced"),
+                MessageKind::VoteResponse => planted!("raft.vote_given_unsynced"),
                 _ => false,
             }
         });
         let bytes_max = self.config.entry_bytes_max_per_message;
+        if !later.is_empty() {
+            mark!("raft.messages_held_for_sync");
+        }
         (merge(now, bytes_max), merge(later, bytes_max))
     }
 }
@@ -205,6 +212,7 @@ fn merge(mut messages: Vec<Message>, bytes_max: u64) -> Vec<Message> {
             .find(|(earlier, _)| (earlier.kind, earlier.term) == (message.kind, message.term));
         match earlier {
             Some((earlier, total)) if *total + bytes <= bytes_max && absorbs(earlier, &message) => {
+                mark!("raft.messages_merged");
                 absorb(earlier, message);
                 *total += bytes;
             }

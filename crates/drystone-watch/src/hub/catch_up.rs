@@ -4,6 +4,7 @@ use super::Hub;
 use crate::slab::Slot;
 use crate::watcher::Pending;
 use crate::{Changes, History, HistoryError};
+use drystone_probe::{mark, planted};
 
 /// With at most this many watchers, each is tried in turn; with more, the index finds them.
 const TRY_EACH_MAX: usize = 8;
@@ -44,6 +45,7 @@ impl Hub {
             let piece = match piece {
                 Ok(piece) => piece,
                 Err(HistoryError::Compacted { revision }) if revision > from => {
+                    mark!("watch.history_was_compacted");
                     self.compacted(revision);
                     continue;
                 }
@@ -51,6 +53,7 @@ impl Hub {
             };
             let next = piece.next.min(self.revision + 1);
             if next <= from {
+                mark!("watch.history_was_old");
                 return Ok(false);
             }
             left = left.saturating_sub(piece.batches.len().max(1));
@@ -87,6 +90,9 @@ impl Hub {
             .take(self.config.catch_up_watchers_max.max(1))
             .map(|(_, slot)| *slot)
             .collect();
+        if watchers.len() > 1 {
+            mark!("watch.piece_of_history_shared");
+        }
         for slot in &watchers {
             self.watchers[*slot].catching_up = true;
         }
@@ -102,7 +108,11 @@ impl Hub {
         }
         for slot in watchers {
             let nothing = self.watchers[slot].pending.events.is_empty();
-            if nothing || self.hand_over(slot, self.revision) {
+            let taken = nothing || self.hand_over(slot, self.revision);
+            if !taken {
+                mark!("watch.stalled_while_catching_up");
+            }
+            if taken || planted!("watch.starved_watcher_skips_history") {
                 self.advance(slot, next);
             }
         }
@@ -135,6 +145,7 @@ impl Hub {
                     }
                 };
                 if slots.len() > TRY_EACH_MAX {
+                    mark!("watch.history_matched_by_index");
                     index.visit(&event.key, |slot| take(slot, true));
                     continue;
                 }

@@ -4,6 +4,7 @@ use super::Hub;
 use crate::slab::Slot;
 use crate::watcher::State;
 use crate::{Response, ResponseKind, StreamId, WatchId};
+use drystone_probe::{mark, planted};
 use std::time::Duration;
 
 /// The shortest interval between two ticks of a stream (etcd's `v3rpc/watch.go`).
@@ -31,9 +32,14 @@ impl Hub {
             stream.progress_wanted = false;
             return;
         }
-        if !stream.complete() || stream.queue.is_full(&self.config, self.queued_bytes) {
+        let early = stream.future == 0 && planted!("watch.progress_ahead_of_events");
+        if !(stream.complete() || early) {
+            mark!("watch.progress_waits_for_history");
+        }
+        if !(stream.complete() || early) || stream.queue.is_full(&self.config, self.queued_bytes) {
             return;
         }
+        mark!("watch.progress_on_request");
         stream.progress_wanted = false;
         let progress = Response::control(WatchId::NONE, self.revision, ResponseKind::Progress);
         self.push_control(stream_slot, progress);
@@ -69,11 +75,13 @@ impl Hub {
             let watcher = &mut self.watchers[slot];
             let quiet = std::mem::replace(&mut watcher.quiet, true);
             let future = self.positions.future.contains(&(watcher.revision_min, slot));
+            let future = future && !planted!("watch.future_watcher_gets_progress");
             let current = watcher.state == State::Synced && !future;
             let stream = &self.streams[stream_slot];
             if !quiet || !current || stream.queue.is_full(&self.config, self.queued_bytes) {
                 continue;
             }
+            mark!("watch.progress_when_idle");
             // Events that follow must not slip in before the promise.
             watcher.last_response = None;
             let progress = Response::control(watcher.id, self.revision, ResponseKind::Progress);

@@ -3,6 +3,7 @@
 use super::Hub;
 use crate::History;
 use crate::watcher::{Pending, State};
+use drystone_probe::{mark, planted};
 use drystone_types::RevisionEvents;
 
 impl Hub {
@@ -38,7 +39,9 @@ impl Hub {
         if revision <= self.revision {
             return;
         }
-        let next = self.revision + 1;
+        mark!("watch.restored");
+        let back = planted!("watch.goes_back_when_restored");
+        let next = if back { 1 } else { self.revision + 1 };
         self.revision = revision;
         let synced: Vec<_> = self
             .watchers
@@ -49,6 +52,10 @@ impl Hub {
             })
             .collect();
         for slot in synced {
+            if planted!("watch.restored_watchers_stay_synced") {
+                break;
+            }
+            mark!("watch.restored_with_watchers");
             self.set_unsynced(slot, next.max(self.watchers[slot].revision_min));
         }
         self.reach_futures();
@@ -60,6 +67,7 @@ impl Hub {
             if start > self.revision {
                 break;
             }
+            mark!("watch.future_came");
             self.positions.future.pop_first();
             let stream = self.watchers[slot].stream;
             self.streams[stream].future -= 1;
@@ -92,7 +100,9 @@ impl Hub {
                 self.watchers[slot].pending = Pending::default();
                 self.set_unsynced(slot, revision);
             } else if !self.hand_over(slot, revision) {
-                self.set_unsynced(slot, revision);
+                mark!("watch.live_watcher_overflowed");
+                let lost = i64::from(planted!("watch.stalled_watcher_loses_events"));
+                self.set_unsynced(slot, revision + lost);
             }
         }
         self.touched = touched;
