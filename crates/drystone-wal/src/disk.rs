@@ -90,6 +90,11 @@ pub trait DiskFile: fmt::Debug + Send {
     /// Those of the operating system.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
+    /// Asks that what is read next comes from the device and not from memory, as far as it is
+    /// not waiting to be written. A hint: what reads back is the same file, and a system may
+    /// do nothing.
+    fn drop_cached(&self) {}
+
     /// Writes all of `bytes` at `offset`; a gap before it reads as zeros. After an error any
     /// part of them may have been written.
     ///

@@ -25,7 +25,8 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// Bytes that had been synced are not what was written. Nothing was changed.
+    /// Bytes that had been synced are not what was written, in two readings. Nothing was
+    /// changed.
     #[error("the log is damaged in {} at byte {offset}: {reason}", file.display())]
     Corrupt {
         /// The damaged file.
@@ -34,6 +35,15 @@ pub enum Error {
         offset: u64,
         /// What does not fit, and how it is known that this is no torn write.
         reason: String,
+    },
+    /// Readings of the log differ: the disk errs, or what lies between it and this process.
+    /// Nothing was changed, and opening the log again may succeed.
+    #[error("{} does not read the same twice at byte {offset}", file.display())]
+    Unsteady {
+        /// The file.
+        file: PathBuf,
+        /// Where the record begins that differs.
+        offset: u64,
     },
     /// An earlier write or sync failed; what reached the disk is unknown.
     #[error("the log failed earlier and takes nothing more; restart the member")]

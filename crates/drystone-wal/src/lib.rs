@@ -52,6 +52,7 @@
 //!   later there is a prefix in the order of appending; there is nothing else.
 //! * Bytes that a successful sync covered are never cut off as torn, except in the last batch
 //!   while nothing vouches for it yet ([`Wal::attest`] ends that window).
+//! * Nothing is cut off and nothing is called damaged because of one reading that went wrong.
 //! * After a failed write or sync nothing is accepted; no sync is tried twice.
 //! * What a recycled file held before can never be read as part of the log.
 //! * Bytes from the disk never panic, and memory for them is bounded by the file's size.

@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 /// so that a few entries do not hold a whole segment in memory.
 const SHARED_PART_MIN: usize = 4;
 
+/// How often a log is read before an opening gives up.
+const READINGS_MAX: u32 = 4;
+
 /// One segment by its name.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
@@ -89,16 +92,47 @@ pub(crate) struct Read {
 }
 
 /// Reads the log that `segments` (not empty) hold, keeping entries from index `from` on.
+///
+/// Bytes may be right on the disk and wrong in one reading. So damage is believed when two
+/// readings in a row report it at the same place, and an end when it reads the same twice.
 pub(crate) fn read(
     disk: &dyn Disk,
     dir: &Path,
-    segments: Vec<Named>,
+    segments: &[Named],
     identity: Identity,
     from: LogIndex,
 ) -> Result<Read, Error> {
+    let mut reported = None;
+    let mut readings = 1;
+    loop {
+        let error = match read_once(disk, dir, segments, identity, from, readings > 1) {
+            Err(error @ (Error::Corrupt { .. } | Error::Unsteady { .. })) => error,
+            other => return other,
+        };
+        let place = match &error {
+            Error::Corrupt { file, offset, .. } => Some((file.clone(), *offset)),
+            _ => None,
+        };
+        if readings == READINGS_MAX || (place.is_some() && place == reported) {
+            return Err(error);
+        }
+        mark!("wal.read_anew");
+        reported = place;
+        readings += 1;
+    }
+}
+
+fn read_once(
+    disk: &dyn Disk,
+    dir: &Path,
+    segments: &[Named],
+    identity: Identity,
+    from: LogIndex,
+    from_device: bool,
+) -> Result<Read, Error> {
     let mut files = Vec::with_capacity(segments.len());
     for named in segments {
-        files.push(OpenSegment::open(disk, dir, named, identity)?);
+        files.push(OpenSegment::open(disk, dir, named.clone(), identity, from_device)?);
     }
     let mut replay = Replay::new(from);
     let mut sealed = VecDeque::new();
@@ -110,6 +144,7 @@ pub(crate) fn read(
         replay.read_base(&mut cursor, &segment)?;
         let Some(next) = files.peek() else {
             let torn = replay.read_to_end(&mut cursor, &segment)?;
+            segment.confirm_end(&cursor)?;
             replay.finish_segment(segment.named.segment, bytes_len, &mut sealed);
             replay.check_whole(&segment)?;
             let last_index_max = replay.index_max;
@@ -142,9 +177,18 @@ struct OpenSegment {
 }
 
 impl OpenSegment {
-    fn open(disk: &dyn Disk, dir: &Path, named: Named, expected: Identity) -> Result<Self, Error> {
+    fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        named: Named,
+        expected: Identity,
+        from_device: bool,
+    ) -> Result<Self, Error> {
         let path = dir.join(named.name());
         let file = disk.open(&path).map_err(Error::io("open", &path))?;
+        if from_device {
+            file.drop_cached();
+        }
         let mut head = [0; SEGMENT_HEADER];
         let read = file.read_at(0, &mut head).map_err(Error::io("read", &path))?;
         let header = SegmentHeader::decode(&head[..read]).map_err(|reason| {
@@ -172,6 +216,20 @@ impl OpenSegment {
         let read = self.file.read_at(0, &mut bytes).map_err(Error::io("read", &self.path))?;
         bytes.truncate(read);
         Ok(Bytes::from(bytes))
+    }
+
+    /// Reads the record once more that ended the log. Everything from there on is about to be
+    /// cut off for good, and that must not rest on one reading.
+    fn confirm_end(&self, cursor: &Cursor) -> Result<(), Error> {
+        let seen = cursor.rejected();
+        let mut again = vec![0; seen.len()];
+        self.file.drop_cached();
+        let offset = u64::from(cursor.at);
+        let read = self.file.read_at(offset, &mut again).map_err(Error::io("read", &self.path))?;
+        if again[..read] == *seen {
+            return Ok(());
+        }
+        Err(Error::Unsteady { file: self.path.clone(), offset })
     }
 
     fn corrupt(&self, offset: u32, reason: impl Into<String>) -> Error {

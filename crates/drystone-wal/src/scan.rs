@@ -113,6 +113,16 @@ impl Cursor {
         found
     }
 
+    /// What stands where the next record would begin: its header and, if that holds by itself,
+    /// its payload, as far as the file goes.
+    pub(crate) fn rejected(&self) -> &[u8] {
+        let (segment, salt) = (self.header.segment, self.header.salt);
+        let header = RecordHeader::decode(&self.bytes, self.at, segment, salt);
+        let payload = header.map_or(0, |(header, _)| padded(header.length as usize));
+        let rest = self.bytes.get(self.at as usize..).unwrap_or_default();
+        &rest[..rest.len().min(RECORD_HEADER + payload)]
+    }
+
     /// The bytes that were accepted from `from` on.
     pub(crate) fn accepted(&self, from: u32) -> Bytes {
         self.bytes.slice(from as usize..self.at as usize)

@@ -159,9 +159,13 @@ impl Wal {
     /// others only checked. A torn write at the end is cut off. What is returned is durable,
     /// whatever the reason for which the log had not been closed.
     ///
+    /// Nothing is cut off and no damage is reported on the word of one reading: what does not
+    /// hold is read again, from the device where the disk can ([`DiskFile::drop_cached`]).
+    ///
     /// # Errors
     /// [`Error::Missing`] when there is no log; [`Error::Corrupt`] when bytes that had been
-    /// synced do not hold, in which case nothing was changed; [`Error::Foreign`],
+    /// synced do not hold, and [`Error::Unsteady`] when they read differently each time; after
+    /// these, and after a read that failed, nothing was changed; [`Error::Foreign`],
     /// [`Error::Version`], [`Error::Locked`], [`Error::Config`], [`Error::Io`].
     pub fn open(
         disk: Arc<dyn Disk>,
@@ -178,7 +182,7 @@ impl Wal {
         // Names that an earlier process saw need not be durable if it was killed.
         disk.sync_dir(dir).map_err(Error::io("sync the directory", dir))?;
         let Listing { segments, leftovers, free } = Listing::read(&*disk, dir)?;
-        let read = recover::read(&*disk, dir, segments, identity, from)?;
+        let read = recover::read(&*disk, dir, &segments, identity, from)?;
         let generation = read.cursor.generation.checked_add(1);
         let generation = generation.ok_or_else(|| {
             Error::corrupt(&read.path, 0, "the log has no generation left to be opened in")

@@ -130,6 +130,12 @@ impl DiskFile for FsFile {
         Ok(done)
     }
 
+    fn drop_cached(&self) {
+        // An advice that is not taken is no error.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, offset)
     }

@@ -2,22 +2,39 @@
 
 use crate::world::{World, small};
 use drystone_wal::Error;
-use drystone_wal::testing::{CrashMode, Op};
+use drystone_wal::testing::{CrashMode, Misread, Op};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Append { count: u64, back: u64, bytes: usize, vote: bool },
+    Append {
+        count: u64,
+        back: u64,
+        bytes: usize,
+        vote: bool,
+    },
     Sync,
-    Compact { quarters: usize },
-    Snapshot { quarters: usize, ahead: Option<u64>, foreign: bool },
+    Compact {
+        quarters: usize,
+    },
+    Snapshot {
+        quarters: usize,
+        ahead: Option<u64>,
+        foreign: bool,
+    },
     Attest,
-    Tend { budget: u64 },
-    Crash(CrashMode),
+    Tend {
+        budget: u64,
+    },
+    /// With a read of the opening behind it that goes wrong.
+    Crash(CrashMode, Option<(Misread, u64)>),
     Kill,
     DropCaches,
     Close,
-    Fault { op: Op, n: u64 },
+    Fault {
+        op: Op,
+        n: u64,
+    },
 }
 
 fn mode() -> impl Strategy<Value = CrashMode> {
@@ -26,7 +43,13 @@ fn mode() -> impl Strategy<Value = CrashMode> {
         1 => Just(CrashMode::Lose),
         2 => Just(CrashMode::Prefix),
         4 => Just(CrashMode::Scatter),
+        2 => Just(CrashMode::Zeros),
     ]
+}
+
+fn misread() -> impl Strategy<Value = (Misread, u64)> {
+    let how = prop_oneof![Just(Misread::Flip), Just(Misread::Stale), Just(Misread::Misdirected)];
+    (how, 1u64..6)
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -51,7 +74,8 @@ fn calm_step() -> impl Strategy<Value = Step> {
         ),
         2 => Just(Step::Attest),
         1 => (0u64..4000).prop_map(|budget| Step::Tend { budget }),
-        3 => mode().prop_map(Step::Crash),
+        3 => (mode(), prop::option::of(misread()))
+            .prop_map(|(mode, misread)| Step::Crash(mode, misread)),
         2 => Just(Step::Kill),
         1 => Just(Step::DropCaches),
         1 => Just(Step::Close),
@@ -78,8 +102,11 @@ fn take(world: &mut World, step: &Step) -> Result<(), Error> {
             assert!(!world.wal().is_poisoned());
             Ok(())
         }
-        Step::Crash(mode) => {
+        Step::Crash(mode, misread) => {
             world.crash(*mode);
+            if let Some((how, n)) = misread {
+                world.disk.misread_nth(*how, *n);
+            }
             world.reopen()
         }
         Step::Kill => {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Bytes of a record without payload; the last record of a closed log is one.
 const BARE_RECORD: usize = 56;
 
-fn segment_files(disk: &SimDisk) -> Vec<PathBuf> {
+pub(crate) fn segment_files(disk: &SimDisk) -> Vec<PathBuf> {
     let names = disk.list(Path::new(DIR)).unwrap();
     names.iter().filter(|n| n.ends_with(".wal")).map(|n| Path::new(DIR).join(n)).collect()
 }
@@ -21,7 +21,7 @@ fn sequence(path: &Path) -> u64 {
     u64::from_str_radix(&name[..16], 16).unwrap()
 }
 
-fn all_contents(disk: &SimDisk) -> Vec<Option<Vec<u8>>> {
+pub(crate) fn all_contents(disk: &SimDisk) -> Vec<Option<Vec<u8>>> {
     let names = disk.list(Path::new(DIR)).unwrap();
     names.iter().map(|name| disk.contents(&Path::new(DIR).join(name))).collect()
 }

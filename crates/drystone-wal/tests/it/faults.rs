@@ -6,12 +6,13 @@ use drystone_wal::{Error, Wal};
 use std::io::ErrorKind;
 use std::path::Path;
 
-const WAYS_DOWN: [Option<CrashMode>; 5] = [
+const WAYS_DOWN: [Option<CrashMode>; 6] = [
     None,
     Some(CrashMode::Keep),
     Some(CrashMode::Lose),
     Some(CrashMode::Prefix),
     Some(CrashMode::Scatter),
+    Some(CrashMode::Zeros),
 ];
 
 /// Appends, replaces, marks, compacts, rolls and recycles.

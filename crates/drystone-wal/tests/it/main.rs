@@ -7,4 +7,5 @@ mod crash;
 mod damage;
 mod disks;
 mod faults;
+mod misreads;
 mod world;

@@ -150,6 +150,14 @@ impl DiskFile for SimHandle {
         Ok(read)
     }
 
+    fn drop_cached(&self) {
+        if let Ok(mut state) = self.state()
+            && state.file(self.file).is_dirty()
+        {
+            state.file_mut(self.file).drop_cached();
+        }
+    }
+
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state()?;
         let offset = length(offset)?;
