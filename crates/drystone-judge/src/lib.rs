@@ -12,25 +12,32 @@
 
 mod answer;
 mod history;
+mod leases;
 mod model;
 mod replay;
 mod verdict;
+mod watches;
 mod witness;
 
 pub use history::{
     Committed, History, LeaseClock, Operation, Outcome, Request, Response, StreamEnd, StreamEvent,
     StreamHeard, WatchStream,
 };
+pub use leases::leases;
 pub use model::{Lease, Model, TTL_SECONDS_MIN};
 pub use verdict::{VIOLATIONS_MAX, Verdict, Violation};
+pub use watches::watches;
 pub use witness::witness;
 
-/// Judges a history by everything that reads it once: [`witness`].
+/// Judges a history by everything that reads it once: [`witness`], [`watches`], [`leases`].
 ///
 /// A complete history of a true cluster gives a clean verdict. So does one that says little:
 /// without a log, nothing is judged.
 #[must_use]
 pub fn judge(history: &History) -> Verdict {
     let replay = replay::Replay::new(history);
-    witness::judge(history, &replay)
+    let mut verdict = witness::judge(history, &replay);
+    verdict.extend(watches::judge(history, &replay));
+    verdict.extend(leases::judge(history, &replay));
+    verdict
 }

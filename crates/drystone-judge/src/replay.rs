@@ -5,6 +5,7 @@
 use crate::history::{Committed, History, Outcome, Request, Response};
 use crate::model::{Model, TTL_SECONDS_MIN, View};
 use drystone_api::errors::EtcdError;
+use drystone_api::mvccpb::Event;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -42,6 +43,9 @@ pub(crate) struct Replay<'h> {
     pub(crate) model: Model,
     points: Vec<Point>,
     answers: Vec<Answer>,
+    events: Vec<Event>,
+    /// Where the events of each revision begin, from revision 2 on.
+    starts: Vec<usize>,
     /// The lives of each lease id, in order.
     lives: BTreeMap<i64, Vec<Life>>,
     /// For each entry, when it had been applied at the earliest.
@@ -58,14 +62,21 @@ impl<'h> Replay<'h> {
             points: vec![point(&model)],
             model: model.clone(),
             answers: Vec::new(),
+            events: Vec::new(),
+            starts: Vec::new(),
             lives: BTreeMap::new(),
             applied_from: Vec::new(),
         };
         for entry in &history.log {
+            let before = model.revision();
             let answer = match &entry.command {
                 Some(command) => model.apply(command),
                 None => Ok(None),
             };
+            if model.revision() > before {
+                replay.starts.push(replay.events.len());
+                replay.events.extend_from_slice(model.last_events());
+            }
             replay.points.push(point(&model));
             replay.note_lease(entry, &answer);
             replay.answers.push(answer);
@@ -126,6 +137,16 @@ impl<'h> Replay<'h> {
     /// The last position that anybody can have seen at `time`.
     pub(crate) fn horizon(&self, time: Duration) -> usize {
         self.applied_from.partition_point(|applied| *applied <= time)
+    }
+
+    /// The events of the revisions from `from` to `to`, both counted in, in order.
+    pub(crate) fn events(&self, from: i64, to: i64) -> &[Event] {
+        let start = |revision: i64| {
+            let place = usize::try_from(revision - 2).unwrap_or(0);
+            self.starts.get(place).copied().unwrap_or(self.events.len())
+        };
+        let (start, end) = (start(from), start(to.saturating_add(1)));
+        self.events.get(start..end).unwrap_or_default()
     }
 
     /// The life of lease `id` at `position`.

@@ -18,6 +18,7 @@ use crate::replay::Replay;
 use crate::verdict::Verdict;
 use drystone_api::errors::EtcdError;
 use drystone_types::{LogIndex, MemberId};
+pub(crate) use place::id_of;
 use place::{Place, Places};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -73,7 +74,7 @@ fn log(replay: &Replay<'_>, verdict: &mut Verdict) {
     }
     let mut ids: BTreeMap<u64, LogIndex> = BTreeMap::new();
     for entry in replay.log {
-        let Some(id) = place::id_of(entry) else { continue };
+        let Some(id) = id_of(entry) else { continue };
         if let Some(first) = ids.insert(id, entry.index) {
             verdict.add(
                 JUDGE,

@@ -29,7 +29,7 @@ pub(super) struct Places {
 }
 
 /// The id under which an entry was proposed.
-pub(super) fn id_of(entry: &Committed) -> Option<u64> {
+pub(crate) fn id_of(entry: &Committed) -> Option<u64> {
     let command = entry.command.as_ref()?;
     let id = command.header.as_ref().map_or(0, |header| header.id);
     Some(if id != 0 { id } else { command.id }).filter(|id| *id != 0)

@@ -7,6 +7,7 @@ use drystone_api::etcdserverpb::{
     LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, PutRequest, RangeRequest,
     RequestHeader, RequestOp, ResponseHeader, TxnRequest, request_op,
 };
+use drystone_api::mvccpb::Event;
 use drystone_judge::{Committed, History, Model, Operation, Outcome, Request, Response};
 use drystone_types::{LogIndex, MemberId, Term};
 use std::time::Duration;
@@ -128,7 +129,9 @@ pub(crate) fn outcome_of(answer: Result<Response, EtcdError>) -> Outcome {
 pub(crate) struct Run {
     pub(crate) history: History,
     pub(crate) model: Model,
-    now: u64,
+    /// Everything that changed.
+    pub(crate) events: Vec<Event>,
+    now: Duration,
 }
 
 impl Run {
@@ -138,12 +141,17 @@ impl Run {
 
     /// The run's time.
     pub(crate) fn now(&self) -> Duration {
-        Duration::from_millis(self.now)
+        self.now
+    }
+
+    /// Lets time pass.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        self.now += time;
     }
 
     fn tick(&mut self) -> Duration {
-        self.now += 1;
-        self.now()
+        self.now += Duration::from_millis(1);
+        self.now
     }
 
     /// Puts a command in the log that is nobody's request.
@@ -151,6 +159,7 @@ impl Run {
         let applied_at = Some(self.tick());
         let index = LogIndex(self.history.log.len() as u64 + 1);
         let _ = self.model.apply(&command);
+        self.events.extend_from_slice(self.model.last_events());
         let command = Some(command);
         self.history.log.push(Committed { index, term: Term(1), command, applied_at });
     }
@@ -168,6 +177,7 @@ impl Run {
             Some(mut command) => {
                 command.header = Some(RequestHeader { id, ..RequestHeader::default() });
                 let answer = self.model.apply(&command).map(Option::unwrap);
+                self.events.extend_from_slice(self.model.last_events());
                 self.history.log.push(Committed {
                     index: LogIndex(self.history.log.len() as u64 + 1),
                     term: Term(1),
