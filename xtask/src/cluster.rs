@@ -1,4 +1,4 @@
-//! `cargo xtask cluster` and `cargo xtask bench`: builds what is needed, then hands over to
+//! `cargo xtask cluster`, `cargo xtask chaos` and `cargo xtask bench`: builds what is needed, then hands over to
 //! `drystone-conformance`, which starts and judges the servers.
 
 use crate::process::Step;
@@ -62,6 +62,22 @@ struct RejoinArgs {
     catchup_entries: u64,
 }
 
+/// Arguments of `cargo xtask chaos`.
+#[derive(clap::Args)]
+pub(crate) struct ChaosArgs {
+    #[command(flatten)]
+    built: Built,
+    /// How long faults are made.
+    #[arg(long, default_value_t = 20)]
+    minutes: u64,
+    /// Members of the cluster, 3 to 7.
+    #[arg(long, default_value_t = 3)]
+    members: u8,
+    /// Seed of the faults and of what clients choose; drawn, and told, if not given.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct BenchArgs {
@@ -100,6 +116,19 @@ pub(crate) fn run(args: &Args, root: &Path) -> anyhow::Result<()> {
                 .run()
         }
     }
+}
+
+/// Runs `cargo xtask chaos`.
+pub(crate) fn chaos(args: &ChaosArgs, root: &Path) -> anyhow::Result<()> {
+    prerequisites::chaos(root)?;
+    let binary = args.built.binary(root)?;
+    let step = runner(root, !args.built.debug, "chaos", &binary)
+        .words(&format!("--minutes {} --members {}", args.minutes, args.members));
+    let step = match args.seed {
+        Some(seed) => step.words(&format!("--seed {seed}")),
+        None => step,
+    };
+    step.run()
 }
 
 /// Runs `cargo xtask bench`: prints a table in markdown on standard output.

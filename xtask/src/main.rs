@@ -29,6 +29,9 @@ enum Verb {
     Up(up::Args),
     /// Torture a local cluster, or bring a member back after a long absence.
     Cluster(cluster::Args),
+    /// Fail processes, disks and networks of a real cluster under load, and judge what clients
+    /// were told. Needs root.
+    Chaos(cluster::ChaosArgs),
     /// Measure Drystone and etcd under the same loads, side by side.
     Bench(cluster::BenchArgs),
     /// Check prerequisites, then run every test.
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Codegen(args) => codegen::run(&args, &root),
         Verb::Up(args) => up::run(&args, &root),
         Verb::Cluster(args) => cluster::run(&args, &root),
+        Verb::Chaos(args) => cluster::chaos(&args, &root),
         Verb::Bench(args) => cluster::bench(&args, &root),
         Verb::Test => checks::test(&root),
         Verb::Ci(args) => checks::ci(&args, &root),

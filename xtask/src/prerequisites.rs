@@ -42,6 +42,31 @@ const COMPARE: &[Need] = &[
     },
 ];
 
+const CHAOS: &[Need] = &[
+    Need { what: "ip, for network namespaces", packages: &["iproute2"], found: || in_path("ip") },
+    Need {
+        what: "nft, for cuts of the network",
+        packages: &["nftables"],
+        found: || in_path("nft"),
+    },
+    Need {
+        what: "mkfs.ext4, for file systems of the members' own",
+        packages: &["e2fsprogs"],
+        found: || in_path("mkfs.ext4"),
+    },
+    Need {
+        what: "mount and nsenter",
+        packages: &["mount", "util-linux"],
+        found: || in_path("mount") && in_path("nsenter"),
+    },
+    Need {
+        what: "strace, for syncs that fail",
+        packages: &["strace"],
+        found: || in_path("strace"),
+    },
+    Need { what: "python3, for power cuts", packages: &["python3"], found: || in_path("python3") },
+];
+
 /// Checks what a build needs; installs what is missing where this process may, and otherwise
 /// fails with the exact command.
 pub(crate) fn build(root: &Path) -> anyhow::Result<()> {
@@ -52,6 +77,11 @@ pub(crate) fn build(root: &Path) -> anyhow::Result<()> {
 pub(crate) fn compare(root: &Path) -> anyhow::Result<()> {
     build(root)?;
     ensure(root, COMPARE)
+}
+
+/// What real faults of disks and networks need, beside a build.
+pub(crate) fn chaos(root: &Path) -> anyhow::Result<()> {
+    ensure(root, CHAOS)
 }
 
 fn ensure(root: &Path, needs: &[Need]) -> anyhow::Result<()> {
@@ -109,6 +139,12 @@ fn python_venv_found() -> bool {
         .stderr(std::process::Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
+}
+
+/// Whether a program stands in `PATH`; not all of them answer `--version`.
+fn in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 fn cxx_found() -> bool {

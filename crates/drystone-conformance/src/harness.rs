@@ -8,7 +8,8 @@ mod member;
 mod ports;
 mod program;
 
-pub use member::{Member, Stop};
+pub(crate) use member::describe;
+pub use member::{Member, Place, Stop};
 pub use ports::free_ports;
 pub(crate) use program::etcdctl;
 pub use program::{Program, ProgramError};
@@ -162,8 +163,35 @@ impl Cluster {
         let count = launch.members.max(1);
         let ports =
             free_ports(count * 2).map_err(HarnessError::io("cannot find free loopback ports"))?;
-        let mut members: Vec<Member> = (0..count)
-            .map(|n| Member::new(program, n, ports[2 * n], ports[2 * n + 1], dir.path(), launch))
+        let mut places = Vec::with_capacity(count);
+        for n in 0..count {
+            let dir = dir.path().join(member::name(n));
+            std::fs::create_dir_all(&dir)
+                .map_err(HarnessError::io(format!("cannot make {}", dir.display())))?;
+            places.push(Place {
+                launcher: Vec::new(),
+                client_address: format!("127.0.0.1:{}", ports[2 * n]),
+                peer_address: format!("127.0.0.1:{}", ports[2 * n + 1]),
+                data_dir: dir.join("data"),
+                log_path: dir.join("log"),
+            });
+        }
+        Cluster::start_on(program, launch, places, Some(dir)).await
+    }
+
+    /// Starts a new cluster with one member on each of these places, whatever
+    /// [`Launch::members`] says, and waits until every member answers a linearizable read.
+    /// `dir` is removed when the cluster goes.
+    pub async fn start_on(
+        program: &Program,
+        launch: &Launch,
+        places: Vec<Place>,
+        dir: Option<TempDir>,
+    ) -> Result<Cluster, HarnessError> {
+        let mut members: Vec<Member> = places
+            .into_iter()
+            .enumerate()
+            .map(|(n, place)| Member::new(program, n, place, launch))
             .collect();
         let initial: Vec<String> = members.iter().map(Member::initial).collect();
         let initial = initial.join(",");
@@ -171,9 +199,9 @@ impl Cluster {
             member.set_initial_cluster(&initial);
             member.spawn()?;
         }
-        let mut cluster = Cluster { members, limits: launch.limits, cluster_id: 0, dir: Some(dir) };
-        for n in 0..count {
-            cluster.members[n].ready().await?;
+        let mut cluster = Cluster { members, limits: launch.limits, cluster_id: 0, dir };
+        for member in &mut cluster.members {
+            member.ready().await?;
         }
         cluster.learn_ids().await?;
         Ok(cluster)

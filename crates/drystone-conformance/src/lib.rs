@@ -6,14 +6,15 @@
 //! [`sequences`]: requests after which a cluster must still stand, be equal and remember.
 //! [`histories`]: random operations done by both in step, with equal answers and hashes.
 //! [`Comparison`] runs them, [`Report`] writes `docs/compatibility.md`, and [`harness`] starts
-//! and ends the processes; other test programs use it too. Beside the tables stand three
+//! and ends the processes; other test programs use it too. Beside the tables stand four
 //! programs over the same harness: [`torture`] kills members under load and judges every
-//! answer, [`rejoin`] brings a member back after a long absence, and [`contest`] measures both
-//! servers under the same loads.
+//! answer, [`chaos`] does so with disks and networks that fail, [`rejoin`] brings a member back
+//! after a long absence, and [`contest`] measures both servers under the same loads.
 //!
 //! # What it is not
-//! It knows nothing of Drystone's insides: it sees a binary, its ports and its exit. The only
-//! fault it makes is to kill; disks, clocks and networks that fail are the simulator's work.
+//! It knows nothing of Drystone's insides: it sees a binary, its ports and its exit. Only
+//! [`chaos`] makes faults beside kills, and it needs root for them; clocks that fail are the
+//! simulator's work.
 //!
 //! # The model
 //! Every row runs on a cluster of its own, started for it on free loopback ports with data in a
@@ -39,6 +40,7 @@
 //! * Everything that waits is bounded by a named duration.
 //! * A page is the same for the same answers: nothing in it changes from run to run.
 
+pub mod chaos;
 pub mod commands;
 mod comparison;
 pub mod contest;

@@ -217,7 +217,7 @@ async fn rejoin(
     let receiver = process::memory(member.pid().context("it has no process")?);
     let (revision, hashes) = hashes(&endpoints).await?;
     let sent: Vec<String> =
-        cluster.members().iter().filter_map(|m| last_line(&m.log_path(), &[SENT])).collect();
+        cluster.members().iter().filter_map(|m| last_line(m.log_path(), &[SENT])).collect();
     Ok(Outcome {
         program: program.title(),
         writes: config.writes,
@@ -225,12 +225,12 @@ async fn rejoin(
         writes_on,
         returned,
         bytes: sent.iter().find_map(|line| number_after(line, "bytes")),
-        data_bytes: process::bytes_below(&member.data_dir()),
+        data_bytes: process::bytes_below(member.data_dir()),
         sender: (before, process::memory(sender_pid)),
         receiver,
         hashes,
         revision,
-        line: last_line(&member.log_path(), &RECEIVED),
+        line: last_line(member.log_path(), &RECEIVED),
         kept: None,
     })
 }

@@ -1,9 +1,9 @@
-//! The verbs beside the comparison: torture, rejoin and bench.
+//! The verbs beside the comparison: torture, rejoin, chaos and bench.
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use drystone_conformance::harness::Program;
-use drystone_conformance::{contest, rejoin, torture};
+use drystone_conformance::{chaos, contest, rejoin, torture};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,6 +17,8 @@ pub(crate) enum Verb {
     Torture(TortureArgs),
     /// Keep a member away for many writes, and see it come back by a checkpoint.
     Rejoin(RejoinArgs),
+    /// Kill, stop, isolate and starve members under load, and judge every answer and event.
+    Chaos(ChaosArgs),
     /// Measure Drystone and etcd under the same loads.
     Bench(BenchArgs),
 }
@@ -69,6 +71,31 @@ pub(crate) struct RejoinArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ChaosArgs {
+    /// The server's binary. Otherwise $DRYSTONE_BIN, or the one cargo built beside this.
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    /// How long faults are made.
+    #[arg(long, default_value_t = 20)]
+    minutes: u64,
+    /// Members of the cluster.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=7))]
+    members: u8,
+    /// Seed of the faults and of what clients choose; drawn if not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Writes a second, over all clients.
+    #[arg(long, default_value_t = 200)]
+    writes_per_second: u32,
+    /// Reads a second, over all clients.
+    #[arg(long, default_value_t = 200)]
+    reads_per_second: u32,
+    /// One more flag for every member, as `--server-flag=--name=value`; may be repeated.
+    #[arg(long = "server-flag", allow_hyphen_values = true)]
+    flags: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// Drystone's binary. Otherwise $DRYSTONE_BIN, or the one cargo built beside this.
     #[arg(long)]
@@ -93,12 +120,17 @@ pub(crate) struct BenchArgs {
 /// Runs a verb until it is done, or until this process is asked to end: then the servers it
 /// started end with it.
 pub(crate) async fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
+    if let Verb::Chaos(args) = verb {
+        // It has a runtime of its own, and takes care of signals.
+        return chaos(args).await;
+    }
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     tokio::select! {
         done = async {
             match verb {
                 Verb::Torture(args) => torture(args).await,
                 Verb::Rejoin(args) => rejoin(args).await,
+                Verb::Chaos(args) => chaos(args).await,
                 Verb::Bench(args) => bench(args).await,
             }
         } => done,
@@ -134,6 +166,26 @@ async fn rejoin(args: &RejoinArgs) -> anyhow::Result<ExitCode> {
     let outcome = rejoin::run(&program(args.bin.as_deref())?, &config).await?;
     print(&outcome.to_string())?;
     Ok(end("rejoin", &outcome.faults(), outcome.kept()))
+}
+
+async fn chaos(args: &ChaosArgs) -> anyhow::Result<ExitCode> {
+    let config = chaos::Config {
+        time: Duration::from_secs(args.minutes.saturating_mul(60)),
+        members: usize::from(args.members),
+        seed: args.seed.unwrap_or_else(|| rand::random_range(1..1_000_000)),
+        writes_per_second: args.writes_per_second,
+        reads_per_second: args.reads_per_second,
+        flags: args.flags.clone(),
+    };
+    let program = program(args.bin.as_deref())?;
+    let seed = config.seed;
+    let run = tokio::task::spawn_blocking(move || chaos::run(&program, &config));
+    let outcome = run.await.context("the run died")??;
+    print(&format!("{}\n{}", outcome.figures, outcome.load))?;
+    if !outcome.faults.is_empty() {
+        eprintln!("chaos: the same faults come with --seed {seed}");
+    }
+    Ok(end("chaos", &outcome.faults, outcome.kept.as_deref()))
 }
 
 async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {

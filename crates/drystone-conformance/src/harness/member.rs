@@ -29,14 +29,28 @@ pub enum Stop {
     Kill,
 }
 
+/// Where a member runs and keeps what it writes.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// A program and its words that go before the server's own, and that turn into the server
+    /// instead of starting it, so that the process keeps its id. Empty for the server as it is.
+    pub launcher: Vec<String>,
+    /// `HOST:PORT` for clients.
+    pub client_address: String,
+    /// `HOST:PORT` for other members.
+    pub peer_address: String,
+    /// Its data directory.
+    pub data_dir: PathBuf,
+    /// Its log, in a directory that is there.
+    pub log_path: PathBuf,
+}
+
 /// One member of a cluster: its process, data directory and log.
 #[derive(Debug)]
 pub struct Member {
     program: PathBuf,
     name: String,
-    client_address: String,
-    peer_address: String,
-    dir: PathBuf,
+    place: Place,
     flags: Vec<String>,
     limits: Limits,
     initial_cluster: String,
@@ -46,26 +60,12 @@ pub struct Member {
 }
 
 impl Member {
-    pub(super) fn new(
-        program: &Program,
-        n: usize,
-        client_port: u16,
-        peer_port: u16,
-        dir: &Path,
-        launch: &Launch,
-    ) -> Member {
-        let name = match NAMES.get(n) {
-            Some(name) => (*name).to_owned(),
-            None => format!("cobblestone{n}"),
-        };
-        let client_address = format!("127.0.0.1:{client_port}");
+    pub(super) fn new(program: &Program, n: usize, place: Place, launch: &Launch) -> Member {
         Member {
             program: program.path().to_owned(),
-            client: client_of(std::slice::from_ref(&client_address), &launch.limits),
-            client_address,
-            peer_address: format!("127.0.0.1:{peer_port}"),
-            dir: dir.join(&name),
-            name,
+            client: client_of(std::slice::from_ref(&place.client_address), &launch.limits),
+            place,
+            name: name(n),
             flags: launch.flags.clone(),
             limits: launch.limits,
             initial_cluster: String::new(),
@@ -89,16 +89,22 @@ impl Member {
 
     /// Starts the process on this member's directory and ports; does not wait for an answer.
     pub fn spawn(&mut self) -> Result<(), HarnessError> {
-        std::fs::create_dir_all(&self.dir)
-            .map_err(HarnessError::io(format!("cannot make {}", self.dir.display())))?;
         let log = || -> std::io::Result<File> {
-            OpenOptions::new().create(true).append(true).open(self.log_path())
+            OpenOptions::new().create(true).append(true).open(&self.place.log_path)
         };
         let open =
             |error| HarnessError::io(format!("cannot open {}", self.log_path().display()))(error);
-        let client_url = format!("http://{}", self.client_address);
+        let client_url = format!("http://{}", self.client_address());
         let peer_url = self.peer_url();
-        let child = Command::new(&self.program)
+        let mut command = match self.place.launcher.split_first() {
+            Some((launcher, words)) => {
+                let mut command = Command::new(launcher);
+                command.args(words).arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
+        let child = command
             .args(["--name", &self.name])
             .arg("--data-dir")
             .arg(self.data_dir())
@@ -135,7 +141,7 @@ impl Member {
             }
             let read = RangeRequest { key: "ready".into(), count_only: true, ..Default::default() };
             // A client of its own: the lasting one would remember that the port was closed.
-            let client = client_of(std::slice::from_ref(&self.client_address), &self.limits);
+            let client = client_of(std::slice::from_ref(&self.place.client_address), &self.limits);
             match tokio::time::timeout(PROBE, client.range(read)).await {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error)) => last = error.to_string(),
@@ -185,7 +191,7 @@ impl Member {
         self.stop(how).await?;
         self.spawn()?;
         self.ready().await?;
-        self.client = client_of(std::slice::from_ref(&self.client_address), &self.limits);
+        self.client = client_of(std::slice::from_ref(&self.place.client_address), &self.limits);
         Ok(())
     }
 
@@ -211,6 +217,15 @@ impl Member {
         self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
     }
 
+    /// The same, and if it did, lets it go: the member counts as not running from then on.
+    pub fn reap(&mut self) -> Option<ExitStatus> {
+        let status = self.ended();
+        if status.is_some() {
+            self.child = None;
+        }
+        status
+    }
+
     /// A client of this member alone.
     pub fn client(&self) -> Client {
         self.client.clone()
@@ -228,27 +243,27 @@ impl Member {
 
     /// `HOST:PORT` for clients.
     pub fn client_address(&self) -> &str {
-        &self.client_address
+        &self.place.client_address
     }
 
     /// `HOST:PORT` for other members.
     pub fn peer_address(&self) -> &str {
-        &self.peer_address
+        &self.place.peer_address
     }
 
     /// The URL for other members.
     pub fn peer_url(&self) -> String {
-        format!("http://{}", self.peer_address)
+        format!("http://{}", self.peer_address())
     }
 
     /// Its data directory.
-    pub fn data_dir(&self) -> PathBuf {
-        self.dir.join("data")
+    pub fn data_dir(&self) -> &Path {
+        &self.place.data_dir
     }
 
     /// Its log: what it wrote to both outputs since it was first started.
-    pub fn log_path(&self) -> PathBuf {
-        self.dir.join("log")
+    pub fn log_path(&self) -> &Path {
+        &self.place.log_path
     }
 
     /// The end of its log, under a headline.
@@ -273,7 +288,16 @@ impl Drop for Member {
     }
 }
 
-fn describe(status: ExitStatus) -> String {
+/// What the `n`th member of a cluster is called.
+pub(super) fn name(n: usize) -> String {
+    match NAMES.get(n) {
+        Some(name) => (*name).to_owned(),
+        None => format!("cobblestone{n}"),
+    }
+}
+
+/// How a process ended, in words.
+pub(crate) fn describe(status: ExitStatus) -> String {
     match status.signal() {
         Some(signal) => format!("signal {signal}"),
         None => status.to_string(),

@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Writes every key once more, until each write is acknowledged: then all watches have an
 /// event to end with.
-pub(super) async fn write_last(shared: &Shared, records: &mut Vec<Record>) -> Result<Goal, String> {
+pub(crate) async fn write_last(shared: &Shared, records: &mut Vec<Record>) -> Result<Goal, String> {
     let client = shared.client(None);
     let until = Instant::now() + LAST_WRITES_MAX;
     let mut goal = Goal::default();
@@ -53,7 +53,7 @@ pub(super) async fn write_last(shared: &Shared, records: &mut Vec<Record>) -> Re
 }
 
 /// Reads the history and holds everything against it.
-pub(super) async fn judge(
+pub(crate) async fn judge(
     cluster: &Cluster,
     goal: &Goal,
     records: &[Record],
@@ -62,7 +62,7 @@ pub(super) async fn judge(
     figures: &mut Figures,
 ) {
     let endpoints = cluster.endpoints();
-    eprintln!("torture: reading the history, {} revisions", goal.last);
+    eprintln!("reading the history, {} revisions", goal.last);
     let Some(history) = history(&endpoints, goal.last, faults).await else { return };
     figures.revisions = history.last();
     judge::records(&history, records, faults);
