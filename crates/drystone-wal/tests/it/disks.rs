@@ -3,7 +3,9 @@
 use drystone_wal::testing::{CrashMode, Injected, Misread, Op, Sector, SimDisk, suite};
 use drystone_wal::{Disk, DiskFile, FsDisk};
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 #[test]
 fn the_real_disk_passes_the_suite() {
@@ -14,6 +16,48 @@ fn the_real_disk_passes_the_suite() {
 #[test]
 fn the_simulated_disk_passes_the_suite() {
     suite(&SimDisk::new(1), Path::new("/some/where"));
+}
+
+/// Set for the process that is to be killed: the directory that it locks.
+const LOCKED: &str = "DRYSTONE_WAL_LOCKED_DIR";
+
+/// Runs in the process that is to be killed; does nothing when the suite runs it.
+#[test]
+fn the_holder_of_a_lock_that_is_killed() {
+    let Some(dir) = std::env::var_os(LOCKED) else { return };
+    let _held = FsDisk.lock(Path::new(&dir)).unwrap();
+    writeln!(std::io::stdout(), "\nlocked").unwrap();
+    // Until the parent is done with it.
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+}
+
+#[test]
+fn a_lock_ends_with_its_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut holder = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "disks::the_holder_of_a_lock_that_is_killed", "--nocapture"])
+        .env(LOCKED, dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "locked"));
+    let blocked = FsDisk.lock(dir.path()).unwrap_err();
+    assert_eq!(blocked.kind(), std::io::ErrorKind::WouldBlock);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    FsDisk.lock(dir.path()).unwrap();
+
+    let (disk, dir) = (SimDisk::new(1), Path::new("/d"));
+    disk.create_dir_all(dir).unwrap();
+    let held = disk.lock(dir).unwrap();
+    disk.kill();
+    let next = disk.lock(dir).unwrap();
+    drop(held);
+    assert!(disk.lock(dir).is_err(), "a guard of the dead process ends nobody else's lock");
+    drop(next);
+    disk.lock(dir).unwrap();
 }
 
 fn disk_with_file(seed: u64) -> (SimDisk, Box<dyn DiskFile>) {

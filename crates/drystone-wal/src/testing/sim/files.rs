@@ -46,7 +46,7 @@ impl Disk for SimDisk {
         if path.parent().is_none_or(|dir| !state.dirs.contains(dir)) {
             return Err(ErrorKind::NotFound.into());
         }
-        if state.names.contains_key(path) {
+        if state.names.contains_key(path) || state.dirs.contains(path) {
             return Err(ErrorKind::AlreadyExists.into());
         }
         let file = state.new_file();
@@ -87,6 +87,9 @@ impl Disk for SimDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.enter(Op::SyncDir)?;
+        if !state.dirs.contains(dir) {
+            return Err(ErrorKind::NotFound.into());
+        }
         let pending = std::mem::take(&mut state.pending_names);
         for change in pending {
             if change.dir() == Some(dir) {
