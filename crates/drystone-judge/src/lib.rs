@@ -15,6 +15,7 @@ mod history;
 mod leases;
 mod model;
 mod replay;
+mod search;
 mod verdict;
 mod watches;
 mod witness;
@@ -25,6 +26,7 @@ pub use history::{
 };
 pub use leases::leases;
 pub use model::{Lease, Model, TTL_SECONDS_MIN};
+pub use search::{Searched, search};
 pub use verdict::{VIOLATIONS_MAX, Verdict, Violation};
 pub use watches::watches;
 pub use witness::witness;

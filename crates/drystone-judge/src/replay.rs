@@ -167,7 +167,7 @@ impl<'h> Replay<'h> {
 
 /// The shortest lease of the cluster, which only its answers tell: a grant that was raised says
 /// it outright, any other bounds it.
-fn ttl_seconds_min(history: &History) -> i64 {
+pub(crate) fn ttl_seconds_min(history: &History) -> i64 {
     let mut bound = TTL_SECONDS_MIN;
     for operation in &history.operations {
         let Request::LeaseGrant(request) = &operation.request else { continue };

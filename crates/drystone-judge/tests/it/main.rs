@@ -2,5 +2,6 @@
 
 mod leases;
 mod rig;
+mod search;
 mod watches;
 mod witness;
