@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
-use crate::{Config, Credentials, Error, Transport};
+use crate::{Config, Credentials, Dial, Error, SystemDialer, Transport};
 
 /// A client of one cluster. Cloning is cheap and shares connections and token.
 #[derive(Clone, Debug)]
@@ -112,11 +112,19 @@ impl Client {
     /// # Errors
     /// [`Error::NoEndpoints`]; a token that cannot stand in metadata.
     pub fn new(config: Config) -> Result<Client, Error> {
+        Client::over(config, Arc::new(SystemDialer))
+    }
+
+    /// [`Client::new`] over connections that `dial` makes.
+    ///
+    /// # Errors
+    /// Those of [`Client::new`].
+    pub fn over(config: Config, dial: Arc<dyn Dial>) -> Result<Client, Error> {
         let token = match &config.credentials {
             Credentials::Token(token) => Some(metadata(token)?),
             Credentials::None | Credentials::Password { .. } => None,
         };
-        let transport = Transport::new(&config)?;
+        let transport = Transport::over(&config, dial)?;
         Ok(Client { inner: Arc::new(Inner { config, transport, token: RwLock::new(token) }) })
     }
 

@@ -15,7 +15,8 @@
 //! One HTTP/2 connection an endpoint, opened when first needed. A call goes to the next
 //! endpoint in turn that is connected. An endpoint that cannot be reached is left alone for a
 //! while that doubles from 50 ms up to 2 s, and is brought back beside the calls that others
-//! can serve. Reads are repeated on `UNAVAILABLE`; writes only if nothing was sent, which the
+//! can serve. Connections are made by a [`Dial`]: the system's sockets, unless
+//! [`Client::over`] is given others. Reads are repeated on `UNAVAILABLE`; writes only if nothing was sent, which the
 //! transport knows for certain.
 //!
 //! # Example
@@ -41,6 +42,7 @@
 
 mod client;
 mod config;
+mod dial;
 mod endpoint;
 mod error;
 mod lease;
@@ -49,6 +51,7 @@ mod watch;
 
 pub use client::Client;
 pub use config::{Config, Credentials, Retries, Timeouts, Windows};
+pub use dial::{Dial, Dialing, Stream, SystemDialer};
 pub use endpoint::{Endpoint, EndpointError, Target};
 pub use error::Error;
 pub use lease::KeepAlive;

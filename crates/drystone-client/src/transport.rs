@@ -14,14 +14,13 @@ use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::endpoint::Target;
+use crate::dial::Stream;
 use crate::error::NotSent;
-use crate::{Config, Endpoint, Error, Timeouts, Windows};
+use crate::{Config, Dial, Endpoint, Error, SystemDialer, Timeouts, Windows};
 
 type Sender = http2::SendRequest<Body>;
 
@@ -46,6 +45,7 @@ struct Shared {
 #[derive(Debug)]
 struct Node {
     endpoint: Endpoint,
+    dial: Arc<dyn Dial>,
     timeouts: Timeouts,
     windows: Windows,
     state: Mutex<State>,
@@ -68,12 +68,18 @@ const DOWN_MAX: Duration = Duration::from_secs(2);
 impl Transport {
     /// Makes the service; opens nothing yet.
     pub fn new(config: &Config) -> Result<Transport, Error> {
+        Transport::over(config, Arc::new(SystemDialer))
+    }
+
+    /// [`Transport::new`] over connections that `dial` makes.
+    pub fn over(config: &Config, dial: Arc<dyn Dial>) -> Result<Transport, Error> {
         if config.endpoints.is_empty() {
             return Err(Error::NoEndpoints);
         }
         let node = |endpoint: &Endpoint| {
             Arc::new(Node {
                 endpoint: endpoint.clone(),
+                dial: dial.clone(),
                 timeouts: config.timeouts,
                 windows: config.windows,
                 state: Mutex::default(),
@@ -208,23 +214,11 @@ impl Node {
     }
 
     async fn open(&self) -> Result<Sender, String> {
-        match self.endpoint.target() {
-            Target::Tcp(address) => {
-                let stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
-                stream.set_nodelay(true).map_err(|e| e.to_string())?;
-                self.handshake(stream).await
-            }
-            Target::Unix(path) => {
-                let stream = UnixStream::connect(path).await.map_err(|e| e.to_string())?;
-                self.handshake(stream).await
-            }
-        }
+        let stream = self.dial.dial(&self.endpoint).await.map_err(|e| e.to_string())?;
+        self.handshake(stream).await
     }
 
-    async fn handshake<S>(&self, stream: S) -> Result<Sender, String>
-    where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn handshake(&self, stream: Box<dyn Stream>) -> Result<Sender, String> {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(self.windows.stream_bytes)
