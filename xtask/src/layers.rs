@@ -59,6 +59,8 @@ const WALL: &[(&str, &[&str])] = &[
             "drystone-rocks",
             "drystone-wal",
             "drystone-watch",
+            // In tests: the server behind a simulated network is used as its users use it.
+            "drystone-client",
         ],
     ),
     ("drystone-client", &["drystone-types", "drystone-api"]),

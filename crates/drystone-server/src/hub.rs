@@ -7,13 +7,16 @@ use crate::shared::View;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use drystone_mvcc::{OpError, Snapshot};
 use drystone_types::{Revision, RevisionEvents};
-use drystone_watch::{Changes, Create, History, HistoryError, Hub, Response, StreamId, WatchId};
+use drystone_watch::{
+    Changes, Create, History, HistoryError, Hub, Response, Stats, StreamId, WatchId,
+};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// Commands that may wait for the hub.
 const COMMANDS_MAX: usize = 8_192;
@@ -44,6 +47,8 @@ pub(crate) enum Command {
     Fed,
     /// The store's view was replaced by a snapshot.
     Replaced,
+    /// Tell what there is, once nothing is left that could be done at once.
+    Rest(oneshot::Sender<Stats>),
     Stop,
 }
 
@@ -146,6 +151,8 @@ pub(crate) struct HubThread {
     origin: Instant,
     /// The way to each open stream's task. Only ever looked up.
     outlets: HashMap<StreamId, mpsc::Sender<Vec<Response>>>,
+    /// Who waits until the hub rests.
+    resting: Vec<oneshot::Sender<Stats>>,
 }
 
 impl HubThread {
@@ -168,6 +175,7 @@ impl HubThread {
             view,
             origin,
             outlets: HashMap::new(),
+            resting: Vec::new(),
         }
     }
 
@@ -196,6 +204,11 @@ impl HubThread {
             for stream in self.hub.ready_streams() {
                 self.pump(stream);
             }
+            if !busy {
+                for waiter in self.resting.drain(..) {
+                    let _ = waiter.send(self.hub.stats());
+                }
+            }
         }
     }
 
@@ -220,6 +233,7 @@ impl HubThread {
             Command::Drained(stream) => {
                 self.pump(stream);
             }
+            Command::Rest(waiter) => self.resting.push(waiter),
             Command::Replaced | Command::Fed | Command::Stop => {}
         }
     }

@@ -33,8 +33,11 @@
 //! * A failure of the log or the store ends the process; it never goes on with a guess.
 //! * Every queue is bounded: the inbox refuses, streams stall, the feed overflows into history.
 
+mod clients;
 mod cluster;
 mod config;
+mod connection;
+mod deadline;
 mod gate;
 mod health;
 mod hub;
@@ -44,6 +47,7 @@ mod layout;
 mod lease;
 mod logging;
 mod maintenance;
+mod observe;
 mod peers;
 mod range;
 mod recover;
@@ -53,11 +57,14 @@ mod texts;
 mod threads;
 mod watch;
 
+pub use clients::Accept;
 pub use config::{
     AutoCompaction, ClusterState, Config, LogFormat, Parsed, UsageError, bind_address, parse,
     parse_urls,
 };
+pub use connection::Connection;
 pub use logging::start as start_logging;
+pub use observe::{Load, Observer};
 pub use serve::Server;
 
 use std::process::ExitCode;

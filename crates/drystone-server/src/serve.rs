@@ -1,31 +1,22 @@
 //! A running member: threads started, listeners served, and all of it ended again.
 
-use crate::cluster::ClusterService;
+use crate::clients::{Accept, accepted, serve_clients};
 use crate::config::{AutoCompaction, Config, bind_address};
-use crate::gate::Gate;
+use crate::connection::Connection;
 use crate::hub::{Command, HubHandle, HubThread};
 use crate::ids::Ids;
-use crate::kv::KvService;
 use crate::layout::Layout;
-use crate::lease::LeaseService;
-use crate::maintenance::MaintenanceService;
+use crate::observe::Observer;
 use crate::peers::{PeerHandler, follow};
-use crate::range::PiecewiseRange;
 use crate::recover::{Parts, open_store, recover};
 use crate::shared::{ApplyInput, INBOX_MAX, Input, Shared, Status, View};
 use crate::threads::{ApplyThread, MemberThread, run_flusher, run_log};
-use crate::watch::WatchService;
 use anyhow::Context;
-use drystone_api::etcdserverpb::cluster_server::ClusterServer;
-use drystone_api::etcdserverpb::lease_server::LeaseServer;
-use drystone_api::etcdserverpb::maintenance_server::MaintenanceServer;
 use drystone_api::etcdserverpb::{CompactionRequest, InternalRaftRequest};
-use drystone_api::health::health_server::HealthServer;
 use drystone_api::limits::TRANSPORT_OVERHEAD_BYTES;
 use drystone_api::membershippb::{
     Attributes, ClusterMemberAttrSetRequest, ClusterVersionSetRequest,
 };
-use drystone_api::raw::{kv_server::KvServer, watch_server::WatchServer};
 use drystone_peer::{Fetch, PeerUrl, TcpDialer, Transport};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, VecDeque};
@@ -36,8 +27,6 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server as GrpcServer;
 
 /// How long a question to another member may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,12 +38,6 @@ const VERSION_PAUSE: Duration = Duration::from_millis(500);
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);
 /// How long open calls may go on after the server was told to stop.
 const GRACE_MAX: Duration = Duration::from_secs(2);
-/// HTTP/2 windows: large enough that a list is not cut up by its round trips.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
-/// Streams that a client may reset before it is taken for an attacker (h2's own default).
-const PENDING_RESETS_MAX: usize = 20;
-
 /// A member that runs. Dropping it without [`Server::stop`] leaves its threads running.
 #[derive(Debug)]
 pub struct Server {
@@ -76,6 +59,23 @@ impl Server {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let peers = bind(&config.listen_peer_urls, "--listen-peer-urls").await?;
         let clients = bind(&config.listen_client_urls, "--listen-client-urls").await?;
+        let addresses = clients.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        let clients = clients.into_iter().map(accepted).collect();
+        let mut server = Self::start_over(config, peers, clients).await?;
+        server.client_addresses = addresses;
+        Ok(server)
+    }
+
+    /// [`Server::start`] with connections that come from elsewhere than the configured URLs:
+    /// those of other members from `peers`, those of clients from `clients`.
+    ///
+    /// # Errors
+    /// What could not be opened, and why.
+    pub async fn start_over<A: Accept<C>, C: Connection>(
+        config: Config,
+        peers: Vec<TcpListener>,
+        clients: Vec<A>,
+    ) -> anyhow::Result<Self> {
         let layout = Layout::new(&config.data_dir, config.wal_dir.as_deref());
         let seed: u64 = rand::random();
         let parts = {
@@ -87,18 +87,23 @@ impl Server {
             let transport = shared.transport.get().context("the transport was just set")?.clone();
             server.peer_tasks.push(tokio::spawn(async move { transport.serve(listener).await }));
         }
-        server.client_addresses =
-            clients.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
         server.tasks.push(tokio::spawn(announce(shared.clone(), clients, server.stop.subscribe())));
         server.tasks.push(tokio::spawn(keep_version(shared.clone(), server.stop.subscribe())));
         server.tasks.push(tokio::spawn(auto_compact(shared, server.stop.subscribe())));
         Ok(server)
     }
 
-    /// The addresses that clients can reach, also where port 0 was asked for.
+    /// The addresses that clients can reach, also where port 0 was asked for; none of a server
+    /// whose connections come from elsewhere.
     #[must_use]
     pub fn client_addresses(&self) -> &[std::net::SocketAddr] {
         &self.client_addresses
+    }
+
+    /// A look at what the server holds for its clients. It may outlive the server.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        Observer::new(self.shared.clone())
     }
 
     /// Hands leadership over, ends open calls, flushes what waits and ends all threads.
@@ -200,7 +205,7 @@ fn launch(
     status.applied.store(applied.index.0, Ordering::Release);
     status.applied_term.store(applied.term.0, Ordering::Release);
     status.flushed.store(applied.index.0, Ordering::Release);
-    let origin = Instant::now();
+    let origin = tokio::time::Instant::now();
     let shared = Arc::new(Shared {
         ids: Ids::new(member, SystemTime::now()),
         config,
@@ -270,10 +275,15 @@ fn launch(
     Ok((shared, server))
 }
 
+/// Starts a thread. It belongs to the runtime, whose clock so is its clock too.
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Handle::current();
     std::thread::Builder::new()
         .name(name.to_owned())
-        .spawn(body)
+        .spawn(move || {
+            let _belongs = runtime.enter();
+            body();
+        })
         .with_context(|| format!("cannot start the {name} thread"))
 }
 
@@ -302,9 +312,9 @@ fn connect(
 }
 
 /// Tells the cluster this member's name and client URLs, then serves clients.
-async fn announce(
+async fn announce<A: Accept<C>, C: Connection>(
     shared: Arc<Shared>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<A>,
     mut stop: watch::Receiver<bool>,
 ) {
     loop {
@@ -355,48 +365,6 @@ async fn announce(
             tracing::error!(%error, "a client listener ended");
         }
     }
-}
-
-async fn serve_clients(
-    shared: Arc<Shared>,
-    listener: TcpListener,
-    mut stop: watch::Receiver<bool>,
-) -> Result<(), tonic::transport::Error> {
-    let receive_max = shared.config.max_request_bytes + TRANSPORT_OVERHEAD_BYTES;
-    let send_max = drystone_api::limits::RESPONSE_BYTES_MAX;
-    let keepalive = shared.config.grpc_keepalive_interval;
-    let kv = KvService::new(shared.clone());
-    let incoming = TcpListenerStream::new(listener);
-    let incoming = tokio_stream::StreamExt::map(incoming, |connection| {
-        connection.inspect(|connection| {
-            // Answers are small; waiting to fill a segment only delays them.
-            let _ = connection.set_nodelay(true);
-        })
-    });
-    macro_rules! sized {
-        ($server:expr) => {
-            $server.max_decoding_message_size(receive_max).max_encoding_message_size(send_max)
-        };
-    }
-    GrpcServer::builder()
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(shared.config.max_concurrent_streams)
-        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-        .http2_keepalive_interval((!keepalive.is_zero()).then_some(keepalive))
-        .http2_keepalive_timeout(Some(shared.config.grpc_keepalive_timeout))
-        .layer(tower::util::MapResponseLayer::new(crate::texts::go_texts))
-        .layer(Gate::new(shared.clone()))
-        .add_service(PiecewiseRange::new(sized!(KvServer::new(kv.clone())), kv, receive_max))
-        .add_service(sized!(WatchServer::new(WatchService::new(shared.clone()))))
-        .add_service(sized!(LeaseServer::new(LeaseService::new(shared.clone()))))
-        .add_service(sized!(ClusterServer::new(ClusterService::new(shared.clone()))))
-        .add_service(sized!(MaintenanceServer::new(MaintenanceService::new(shared))))
-        .add_service(HealthServer::new(crate::health::HealthService))
-        .serve_with_incoming_shutdown(incoming, async move {
-            let _ = stop.wait_for(|stop| *stop).await;
-        })
-        .await
 }
 
 /// As the leader, gives a cluster without a version the one that all members here speak.

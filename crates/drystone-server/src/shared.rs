@@ -26,8 +26,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// Inputs that may wait for the member's thread.
 pub(crate) const INBOX_MAX: usize = 32_768;
@@ -143,7 +144,8 @@ pub(crate) struct Shared {
     /// Set once at start, before any message can leave.
     pub(crate) transport: OnceLock<Transport>,
     pub(crate) fetch: Fetch,
-    /// Origin of the monotonic time that leases and the hub are given.
+    /// Origin of the monotonic time that leases and the hub are given. It is the runtime's, so
+    /// that where that stands still or runs ahead, they do too.
     pub(crate) origin: Instant,
     pub(crate) alarm_proposed: AtomicBool,
     pub(crate) stopping: AtomicBool,

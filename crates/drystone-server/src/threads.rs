@@ -336,12 +336,11 @@ pub(crate) type OpenStore =
 impl ApplyThread {
     /// Runs until told to stop.
     pub(crate) fn run(mut self) {
-        let mut next_leases = Instant::now() + LEASE_TICK;
-        let mut next_sweep = Instant::now();
-        let mut next_size = Instant::now();
+        let start = self.shared.now();
+        let (mut next_leases, mut next_sweep, mut next_size) = (start + LEASE_TICK, start, start);
         loop {
             let wait = if self.sweeping {
-                next_sweep.saturating_duration_since(Instant::now())
+                next_sweep.saturating_sub(self.shared.now())
             } else {
                 APPLY_TICK
             };
@@ -352,7 +351,7 @@ impl ApplyThread {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            let now = Instant::now();
+            let now = self.shared.now();
             if now >= next_size {
                 next_size = now + APPLY_TICK;
                 let size = self.applier.machine().backend().size();
@@ -364,7 +363,7 @@ impl ApplyThread {
             }
             if now >= next_sweep {
                 self.sweep().unwrap_or_else(|e| fatal("compaction failed", &e));
-                next_sweep = Instant::now() + self.shared.config.compaction_sleep;
+                next_sweep = self.shared.now() + self.shared.config.compaction_sleep;
             }
         }
     }
