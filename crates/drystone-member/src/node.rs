@@ -188,9 +188,6 @@ impl<R> Node<R> {
     /// # Errors
     /// [`ProposeError`] when it certainly did not enter the log.
     pub fn propose(&mut self, data: Bytes) -> Result<(), ProposeError> {
-        if planted!("member.proposal_duplicated") && !self.leadership.is_leader {
-            self.replica.propose(data.clone())?;
-        }
         self.replica.propose(data)
     }
 
@@ -199,6 +196,9 @@ impl<R> Node<R> {
     /// # Errors
     /// [`ProposeError`] when none entered the log.
     pub fn propose_batch(&mut self, batch: Vec<Bytes>) -> Result<(), ProposeError> {
+        if planted!("member.proposal_duplicated") && !self.leadership.is_leader {
+            self.replica.propose_batch(batch.clone())?;
+        }
         self.replica.propose_batch(batch)
     }
 

@@ -416,10 +416,7 @@ impl Hub {
         let stream_slot = watcher.stream;
         let stream = &mut self.streams[stream_slot];
         let taken = !stream.stalled
-            && stream.queue.offer(&self.config, &mut self.queued_bytes, watcher, header_revision)
-            // Asked when the events are queued already.
-            && !(planted!("watch.event_twice_after_stall")
-                && stream.queue.is_full(&self.config, self.queued_bytes));
+            && stream.queue.offer(&self.config, &mut self.queued_bytes, watcher, header_revision);
         if taken {
             watcher.quiet = false;
             self.announce(stream_slot);

@@ -101,8 +101,15 @@ impl Hub {
                 self.set_unsynced(slot, revision);
             } else if !self.hand_over(slot, revision) {
                 mark!("watch.live_watcher_overflowed");
-                let lost = i64::from(planted!("watch.stalled_watcher_loses_events"));
-                self.set_unsynced(slot, revision + lost);
+                if !planted!("watch.stalled_watcher_loses_events") {
+                    self.set_unsynced(slot, revision);
+                }
+            } else if planted!("watch.event_twice_after_overflow") {
+                // Whether there was room is asked when the events are queued already.
+                let stream = &self.streams[self.watchers[slot].stream];
+                if stream.queue.is_full(&self.config, self.queued_bytes) {
+                    self.set_unsynced(slot, revision);
+                }
             }
         }
         self.touched = touched;
