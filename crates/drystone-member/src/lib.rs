@@ -9,7 +9,8 @@
 //!   out.
 //! * [`Applier`]: the machine. Committed entries in; answers, events and released reads out.
 //!
-//! [`Founding`] makes the first log of a new cluster.
+//! [`Feed`] carries events from the applier to a `drystone_watch::Hub`, and [`Founding`] makes the
+//! first log of a new cluster.
 //!
 //! # What it is not
 //! It starts no thread, reads no clock and opens no socket; it does not know tokio. A server
@@ -29,8 +30,10 @@ mod bootstrap;
 mod log;
 mod node;
 mod reads;
+mod watch;
 
 pub use applier::{Applier, ApplierConfig, Done, LeaderCommand};
 pub use bootstrap::{Founding, FoundingError};
 pub use log::{LogWriter, Persisted, encode_conf};
 pub use node::{Append, Effects, Leadership, Node, NodeConfig, Work};
+pub use watch::{Fed, Feed, LazyHistory, watch_create, watch_response};

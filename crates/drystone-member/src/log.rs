@@ -43,7 +43,14 @@ impl LogWriter {
     pub fn append(&mut self, append: Append) -> Result<(), Error> {
         if let Some(snapshot) = &append.snapshot {
             mark!("member.snapshot_marked");
-            self.wal.mark_snapshot(&snapshot_mark(snapshot))?;
+            let mark = snapshot_mark(snapshot);
+            match self.wal.mark_snapshot(&mark) {
+                Err(Error::BufferFull { .. }) => {
+                    self.wal.sync()?;
+                    self.wal.mark_snapshot(&mark)?;
+                }
+                other => other?,
+            }
         }
         let late = planted!("member.send_before_sync") || planted!("member.persisted_before_sync");
         if late && self.must_sync {
@@ -95,7 +102,13 @@ impl LogWriter {
     /// # Errors
     /// [`Error`] of the log.
     pub fn compact(&mut self, upto: LogIndex) -> Result<(), Error> {
-        self.wal.compact(upto)
+        match self.wal.compact(upto) {
+            Err(Error::BufferFull { .. }) => {
+                self.wal.sync()?;
+                self.wal.compact(upto)
+            }
+            other => other,
+        }
     }
 
     /// Lays out a little of the next segment while nothing else is to be done. Returns whether

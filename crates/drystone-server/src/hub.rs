@@ -1,17 +1,14 @@
 //! The hub's thread: events from the apply side in, responses for every stream out.
 //!
-//! The apply thread leaves events in a [`Feed`] and goes on; it never waits for watchers. When
-//! the feed overflows, the hub reads what it missed from the store, as a slow watcher would.
+//! The apply thread leaves events in a [`Feed`] and goes on; it never waits for watchers.
 
 use crate::shared::View;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
-use drystone_mvcc::{OpError, Snapshot};
-use drystone_types::{Revision, RevisionEvents};
-use drystone_watch::{
-    Changes, Create, History, HistoryError, Hub, Response, Stats, StreamId, WatchId,
-};
+use drystone_member::{Feed, LazyHistory};
+use drystone_types::RevisionEvents;
+use drystone_watch::{Create, Hub, Response, Stats, StreamId, WatchId};
 use parking_lot::{Mutex, RwLock};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -52,16 +49,6 @@ pub(crate) enum Command {
     Stop,
 }
 
-/// Events on their way to the hub, bounded in bytes.
-#[derive(Debug, Default)]
-struct Feed {
-    batches: VecDeque<RevisionEvents>,
-    bytes: usize,
-    /// The newest revision that was applied, whether or not its events are still here.
-    revision: i64,
-    compacted: i64,
-}
-
 /// The way to the hub.
 #[derive(Clone, Debug)]
 pub(crate) struct HubHandle {
@@ -74,28 +61,14 @@ impl HubHandle {
     /// A handle, and what the hub's thread needs.
     pub(crate) fn new(revision: i64, compacted: i64) -> (Self, Receiver<Command>) {
         let (commands, receiver) = crossbeam_channel::bounded(COMMANDS_MAX);
-        let feed = Feed { revision, compacted, ..Feed::default() };
-        let feed = Arc::new(Mutex::new(feed));
+        let feed = Arc::new(Mutex::new(Feed::new(revision, compacted, FEED_BYTES_MAX)));
         (Self { commands, feed, fed: Arc::default() }, receiver)
     }
 
     /// Leaves events for the hub; never waits. `revision` and `compacted` are the store's.
     pub(crate) fn publish(&self, events: Vec<RevisionEvents>, revision: i64, compacted: i64) {
-        {
-            let mut feed = self.feed.lock();
-            if events.is_empty() && compacted == feed.compacted {
-                return;
-            }
-            feed.revision = revision;
-            feed.compacted = compacted;
-            for batch in events {
-                feed.bytes += batch_bytes(&batch);
-                feed.batches.push_back(batch);
-            }
-            if feed.bytes > FEED_BYTES_MAX {
-                feed.batches.clear();
-                feed.bytes = 0;
-            }
+        if !self.feed.lock().publish(events, revision, compacted) {
+            return;
         }
         if !self.fed.swap(true, Ordering::AcqRel) {
             // A hub with a full queue of commands looks at the feed anyway.
@@ -105,13 +78,7 @@ impl HubHandle {
 
     /// Says that the store was replaced by a snapshot.
     pub(crate) fn replaced(&self, revision: i64, compacted: i64) {
-        {
-            let mut feed = self.feed.lock();
-            feed.batches.clear();
-            feed.bytes = 0;
-            feed.revision = revision;
-            feed.compacted = compacted;
-        }
+        self.feed.lock().replaced(revision, compacted);
         let _ = self.commands.try_send(Command::Replaced);
     }
 
@@ -138,10 +105,6 @@ impl HubHandle {
     }
 }
 
-fn batch_bytes(batch: &RevisionEvents) -> usize {
-    batch.events.iter().map(|event| 64 + event.key.len() + event.kv.len()).sum()
-}
-
 /// The hub's thread.
 pub(crate) struct HubThread {
     hub: Hub,
@@ -164,10 +127,7 @@ impl HubThread {
         view: Arc<RwLock<View>>,
         origin: Instant,
     ) -> Self {
-        let (revision, compacted) = {
-            let feed = handle.feed.lock();
-            (feed.revision, feed.compacted)
-        };
+        let (revision, compacted) = handle.feed.lock().position();
         Self {
             hub: Hub::new(config, seed, revision, compacted),
             handle,
@@ -246,18 +206,8 @@ impl HubThread {
     /// Takes what the feed holds. A gap in it is filled from the store.
     fn publish(&mut self) {
         self.handle.fed.store(false, Ordering::Release);
-        let (batches, revision, compacted) = {
-            let mut feed = self.handle.feed.lock();
-            feed.bytes = 0;
-            (std::mem::take(&mut feed.batches), feed.revision, feed.compacted)
-        };
-        let snapshot = Lazy::new(&self.view);
-        self.hub.publish(&Vec::from(batches), &snapshot);
-        // Whatever overflowed, or came as a snapshot, watchers read from the store.
-        self.hub.restored(revision);
-        if compacted > self.hub.compacted_revision() {
-            self.hub.compacted(compacted);
-        }
+        let fed = self.handle.feed.lock().take();
+        fed.publish(&mut self.hub, &LazyHistory::new(|| self.view.read().reader.snapshot()));
     }
 
     /// Lets watchers that are behind read history; true when they could go on at once.
@@ -265,7 +215,8 @@ impl HubThread {
         if !self.hub.wants_catch_up() {
             return false;
         }
-        self.hub.catch_up(&Lazy::new(&self.view), CATCH_UP_REVISIONS).unwrap_or_else(|error| {
+        let history = LazyHistory::new(|| self.view.read().reader.snapshot());
+        self.hub.catch_up(&history, CATCH_UP_REVISIONS).unwrap_or_else(|error| {
             tracing::error!(%error, "watchers cannot catch up");
             false
         })
@@ -291,54 +242,4 @@ impl HubThread {
 /// Capacity of the channel between the hub and a stream's task.
 pub(crate) fn pieces() -> (mpsc::Sender<Vec<Response>>, mpsc::Receiver<Vec<Response>>) {
     mpsc::channel(PIECES_MAX)
-}
-
-/// History over the store, its snapshot taken only when something is asked of it.
-struct Lazy<'a> {
-    view: &'a RwLock<View>,
-    snapshot: std::cell::OnceCell<Snapshot>,
-}
-
-impl<'a> Lazy<'a> {
-    fn new(view: &'a RwLock<View>) -> Self {
-        Self { view, snapshot: std::cell::OnceCell::new() }
-    }
-
-    fn snapshot(&self) -> &Snapshot {
-        self.snapshot.get_or_init(|| self.view.read().reader.snapshot())
-    }
-}
-
-fn history_error(error: OpError) -> HistoryError {
-    match error {
-        OpError::Compacted { compacted } => HistoryError::Compacted { revision: compacted },
-        other => HistoryError::Failed { reason: other.to_string() },
-    }
-}
-
-impl History for Lazy<'_> {
-    fn changes(
-        &self,
-        from: i64,
-        to: i64,
-        revisions_max: usize,
-        bytes_max: usize,
-    ) -> Result<Changes, HistoryError> {
-        self.snapshot()
-            .changes(from, to, revisions_max, bytes_max)
-            .map(|changes| Changes { batches: changes.revisions, next: changes.next })
-            .map_err(history_error)
-    }
-
-    fn value_at(&self, revision: Revision) -> Result<Option<bytes::Bytes>, HistoryError> {
-        self.snapshot().value_at(revision).map_err(history_error)
-    }
-
-    fn revision(&self) -> i64 {
-        self.snapshot().revision()
-    }
-
-    fn compacted(&self) -> i64 {
-        self.snapshot().compacted()
-    }
 }

@@ -2,14 +2,11 @@
 
 use crate::hub::{Command, pieces};
 use crate::shared::Shared;
-use bytes::Bytes;
 use drystone_api::errors::EtcdError;
-use drystone_api::etcdserverpb::{
-    WatchCreateRequest, WatchRequest, watch_create_request::FilterType, watch_request::RequestUnion,
-};
+use drystone_api::etcdserverpb::{WatchRequest, watch_request::RequestUnion};
 use drystone_api::raw::{WatchResponse, watch_server::Watch};
-use drystone_types::KeyRange;
-use drystone_watch::{Create, Response as HubResponse, ResponseKind, StreamId, WatchId};
+use drystone_member::{watch_create, watch_response};
+use drystone_watch::{Response as HubResponse, StreamId, WatchId};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,7 +92,8 @@ fn serve(
                         return;
                     }
                     for response in piece {
-                        yield Ok(encode(&shared, response));
+                        let header = shared.header(response.header_revision);
+                        yield Ok(watch_response(response, header));
                     }
                 }
                 request = requests.message(), if reading => match request {
@@ -127,52 +125,11 @@ fn serve(
 fn command(stream: StreamId, request: WatchRequest) -> Option<Command> {
     match request.request_union? {
         RequestUnion::CreateRequest(request) => {
-            Some(Command::Create(stream, Box::new(create(request))))
+            Some(Command::Create(stream, Box::new(watch_create(request))))
         }
         RequestUnion::CancelRequest(request) => {
             Some(Command::Cancel(stream, WatchId(request.watch_id)))
         }
         RequestUnion::ProgressRequest(_) => Some(Command::Progress(stream)),
     }
-}
-
-fn create(request: WatchCreateRequest) -> Create {
-    // An empty key stands for the first key there can be.
-    let key = if request.key.is_empty() { Bytes::from_static(b"\0") } else { request.key };
-    let filters = |filter: FilterType| request.filters.contains(&(filter as i32));
-    Create {
-        start_revision: request.start_revision,
-        watch_id: WatchId(request.watch_id),
-        prev_kv: request.prev_kv,
-        progress_notify: request.progress_notify,
-        fragment: request.fragment,
-        no_put: filters(FilterType::Noput),
-        no_delete: filters(FilterType::Nodelete),
-        range: KeyRange::from_fields(key, request.range_end),
-    }
-}
-
-fn encode(shared: &Shared, response: HubResponse) -> WatchResponse {
-    let mut message = WatchResponse {
-        header: shared.header(response.header_revision),
-        watch_id: response.watch_id.0,
-        fragment: response.fragment,
-        events: response.events,
-        ..WatchResponse::default()
-    };
-    match response.kind {
-        ResponseKind::Created => message.created = true,
-        ResponseKind::Refused { reason } => {
-            message.created = true;
-            message.canceled = true;
-            message.cancel_reason = reason.into_owned();
-        }
-        ResponseKind::Canceled { compact_revision } => {
-            message.canceled = true;
-            // What tells a compacted start from a wish of the client: etcd gives no reason text.
-            message.compact_revision = compact_revision;
-        }
-        ResponseKind::Events | ResponseKind::Progress => {}
-    }
-    message
 }

@@ -1,0 +1,3 @@
+//! Runs of whole clusters.
+
+mod seeds;
