@@ -36,9 +36,16 @@
 //! suite(&|| Box::new(Mem(MemBackend::new(), scratch())), 8);
 //! # std::fs::remove_dir_all(&base).unwrap();
 //! ```
+//!
+//! [`kill_rounds`] is the second half: it kills writers of a [`Victim`] at random moments and
+//! holds what they leave against the same twin. An implementation on disk runs [`write_on`] in a
+//! process of its own and ends it with a signal.
 
 mod cases;
+mod kills;
 mod twin;
+
+pub use kills::{Victim, kill_rounds, write_on};
 
 use crate::Backend;
 use std::path::{Path, PathBuf};

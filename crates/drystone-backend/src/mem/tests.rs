@@ -1,9 +1,10 @@
 //! The suite on [`MemBackend`], and what only it can do.
 
-use crate::testing::{Fixture, suite};
+use crate::testing::{Fixture, Victim, kill_rounds, suite, write_on};
 use crate::{Backend, BackendError, Batch, MemBackend, MemConfig, Read, Table};
 use drystone_types::{Applied, LogIndex, Term};
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 struct Mem {
@@ -53,6 +54,33 @@ fn passes_the_suite() {
 #[test]
 fn passes_the_suite_when_it_flushes_by_itself() {
     suite(&|| Box::new(Mem::new(MemConfig { unflushed_batches_max: 3 })), 64);
+}
+
+impl Victim for Mem {
+    fn kill_writer(&mut self, seed: u64, reports: u64) -> Applied {
+        let (mut left, mut durable) = (reports, Applied::default());
+        let mut report = |now| {
+            (left, durable) = (left - 1, now);
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        write_on(&self.store, seed, &mut report).unwrap();
+        self.crash();
+        durable
+    }
+
+    fn open(&mut self) -> Box<dyn Backend> {
+        Box::new(self.store.clone())
+    }
+}
+
+#[test]
+fn a_killed_writer_leaves_a_prefix() {
+    for seed in 0..8 {
+        let by_itself = MemConfig { unflushed_batches_max: 1 + 40 * (seed % 3) };
+        let config = if seed < 4 { MemConfig::default() } else { by_itself };
+        let kept = kill_rounds(&mut Mem::new(config), seed as u64, 25);
+        assert!(kept > 4000, "only {kept} batches survived 25 rounds");
+    }
 }
 
 fn write(store: &MemBackend, index: u64) -> Result<(), BackendError> {

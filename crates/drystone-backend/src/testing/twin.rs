@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// The key that every batch of a random history sets to its own number, so that a state tells
 /// which batches it holds. Keys of the random changes are shorter.
-const NUMBER_KEY: &[u8] = b"number of the batch";
+pub(super) const NUMBER_KEY: &[u8] = b"number of the batch";
 
 /// A put, or a delete when there is no value.
 type RandomChange = (Table, Vec<u8>, Option<Vec<u8>>);
@@ -68,13 +68,13 @@ fn step() -> impl Strategy<Value = Step> {
 type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Twin {
+pub(super) struct Twin {
     tables: [Pairs; Table::ALL.len()],
-    applied: Applied,
+    pub(super) applied: Applied,
 }
 
 impl Twin {
-    fn apply(&mut self, batch: &Batch) {
+    pub(super) fn apply(&mut self, batch: &Batch) {
         for change in batch.changes() {
             match change {
                 Change::Put { table, key, value } => {
@@ -95,7 +95,7 @@ impl Twin {
     }
 
     /// Fails unless `state` holds exactly what the twin holds.
-    fn check(&self, state: &dyn Read, what: &str) {
+    pub(super) fn check(&self, state: &dyn Read, what: &str) {
         for table in Table::ALL {
             let all = pairs(state, table, (Bound::Unbounded, Bound::Unbounded));
             let expected: Vec<_> = self.tables[table.position()].clone().into_iter().collect();
@@ -120,7 +120,7 @@ fn pairs(state: &dyn Read, table: Table, bounds: KeyBounds<'_>) -> Vec<(Vec<u8>,
 }
 
 /// The number of the newest batch in `state`; 0 when it holds none.
-fn number_of(state: &dyn Read) -> usize {
+pub(super) fn number_of(state: &dyn Read) -> usize {
     let value = state.get(Table::Cluster, NUMBER_KEY).expect("a read of a sound store");
     value.map_or(0, |value| {
         String::from_utf8_lossy(&value).parse().expect("only the history writes this key")
