@@ -2,10 +2,12 @@
 //! network, and judges of everything they do.
 
 mod clock;
+pub mod faults;
 mod generate;
 mod host;
 mod judges;
 mod knobs;
+pub mod marks;
 mod network;
 pub mod plan;
 mod random;

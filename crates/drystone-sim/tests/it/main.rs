@@ -1,3 +1,4 @@
 //! Runs of whole clusters.
 
 mod seeds;
+mod tables;

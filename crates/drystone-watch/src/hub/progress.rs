@@ -83,7 +83,9 @@ impl Hub {
             }
             mark!("watch.progress_when_idle");
             // Events that follow must not slip in before the promise.
-            watcher.last_response = None;
+            if !planted!("watch.progress_overtaken") {
+                watcher.last_response = None;
+            }
             let progress = Response::control(watcher.id, self.revision, ResponseKind::Progress);
             self.push_control(stream_slot, progress);
         }
