@@ -38,51 +38,133 @@ pub enum Searched {
 #[must_use]
 pub fn search(history: &History, steps_max: usize) -> Searched {
     let candidates = candidates(history);
-    let mut list = List::new(&candidates);
-    let mut state = Rc::new(Model::new(ttl_seconds_min(history)));
-    let mut taken = vec![0u64; candidates.len().div_ceil(64)];
-    let mut seen: HashSet<(Vec<u64>, u64)> = HashSet::new();
-    let mut path: Vec<(usize, Rc<Model>)> = Vec::new();
-    let mut known_left = candidates.iter().filter(|candidate| candidate.told.is_some()).count();
-    let mut steps = 0;
-    let mut at = list.first();
-    while known_left > 0 {
-        // Only returns end the list while something known is left.
-        let Some(event) = at else { return Searched::NotLinearizable };
-        if list.is_call(event) {
+    let mut unknown: Vec<usize> = (0..candidates.len()).collect();
+    unknown.retain(|number| candidates[*number].told.is_none());
+    unknown.sort_by_key(|number| candidates[*number].called_at);
+    let mut search = Search {
+        list: List::new(&candidates),
+        state: Rc::new(Model::new(ttl_seconds_min(history))),
+        taken: vec![0; candidates.len().div_ceil(64)],
+        seen: HashSet::new(),
+        path: Vec::new(),
+        known_left: candidates.len() - unknown.len(),
+        unknown,
+        candidates: &candidates,
+    };
+    search.run(steps_max)
+}
+
+/// Where the search looks for what happened next.
+#[derive(Clone, Copy)]
+enum At {
+    /// At a call or a return of what was told.
+    Told(usize),
+    /// Among the unknown, in the order of their calls: they are tried when nothing else will
+    /// do, because what was told tells which of them happened.
+    Unknown(usize),
+}
+
+struct Search<'c> {
+    candidates: &'c [Candidate],
+    /// Candidates of which nothing was told, in the order of their calls.
+    unknown: Vec<usize>,
+    list: List,
+    state: Rc<Model>,
+    /// A bit for each candidate that has happened.
+    taken: Vec<u64>,
+    /// What had happened and what it had led to, where that was followed before.
+    seen: HashSet<(Vec<u64>, u64)>,
+    /// What has happened in order, each with the state before and where it was found.
+    path: Vec<(usize, Rc<Model>, At)>,
+    /// How many candidates that were told have not happened.
+    known_left: usize,
+}
+
+impl Search<'_> {
+    fn run(&mut self, steps_max: usize) -> Searched {
+        let mut steps = 0;
+        let mut at = At::Told(self.list.first());
+        while self.known_left > 0 {
+            let number = match at {
+                At::Told(event) if self.list.is_call(event) => Some(event / 2),
+                At::Told(_) => {
+                    // This one must have happened by now, with something unknown before it.
+                    at = At::Unknown(0);
+                    continue;
+                }
+                At::Unknown(place) => self
+                    .unknown
+                    .get(place)
+                    .copied()
+                    .filter(|number| self.candidates[*number].called_at <= self.first_return()),
+            };
+            let Some(number) = number else {
+                // The last choice was wrong.
+                let Some(found) = self.take_back() else { return Searched::NotLinearizable };
+                at = self.after(found);
+                continue;
+            };
             if steps == steps_max {
                 return Searched::Undecided;
             }
             steps += 1;
-            let number = list.number(event);
-            let candidate = &candidates[number];
-            let next = candidate.step(&state).filter(|next| {
-                taken[number / 64] ^= 1 << (number % 64);
-                let new = seen.insert((taken.clone(), next.fingerprint()));
-                if !new {
-                    taken[number / 64] ^= 1 << (number % 64);
-                }
-                new
-            });
-            if let Some(next) = next {
-                path.push((number, std::mem::replace(&mut state, next)));
-                known_left -= usize::from(candidate.told.is_some());
-                list.lift(number);
-                at = list.first();
-            } else {
-                at = list.next(event);
-            }
-        } else {
-            // This one must have happened by now: the last choice was wrong.
-            let Some((number, before)) = path.pop() else { return Searched::NotLinearizable };
-            state = before;
-            taken[number / 64] ^= 1 << (number % 64);
-            known_left += usize::from(candidates[number].told.is_some());
-            list.unlift(number);
-            at = list.next(list.call(number));
+            at = if self.take(number, at) { At::Told(self.list.first()) } else { self.after(at) };
+        }
+        Searched::Linearizable
+    }
+
+    fn after(&self, at: At) -> At {
+        match at {
+            At::Told(event) => At::Told(self.list.next[event]),
+            At::Unknown(place) => At::Unknown(place + 1),
         }
     }
-    Searched::Linearizable
+
+    /// When the first of those returned that have not happened. There is one while there is
+    /// anything left that was told.
+    fn first_return(&self) -> Duration {
+        let mut event = self.list.first();
+        while self.list.is_call(event) {
+            event = self.list.next[event];
+        }
+        self.candidates[event / 2].returned_at
+    }
+
+    fn flip(&mut self, number: usize) {
+        self.taken[number / 64] ^= 1 << (number % 64);
+    }
+
+    /// Lets a candidate happen, if it can and leads to something new.
+    fn take(&mut self, number: usize, at: At) -> bool {
+        if self.taken[number / 64] >> (number % 64) & 1 == 1 {
+            return false;
+        }
+        let candidate = &self.candidates[number];
+        let Some(next) = candidate.step(&self.state) else { return false };
+        self.flip(number);
+        if !self.seen.insert((self.taken.clone(), next.fingerprint())) {
+            self.flip(number);
+            return false;
+        }
+        self.path.push((number, std::mem::replace(&mut self.state, next), at));
+        if candidate.told.is_some() {
+            self.known_left -= 1;
+            self.list.lift(number);
+        }
+        true
+    }
+
+    /// Takes back what happened last, and says where it was found.
+    fn take_back(&mut self) -> Option<At> {
+        let (number, before, at) = self.path.pop()?;
+        self.state = before;
+        self.flip(number);
+        if self.candidates[number].told.is_some() {
+            self.known_left += 1;
+            self.list.unlift(number);
+        }
+        Some(at)
+    }
 }
 
 /// Something that may have happened.
@@ -223,13 +305,13 @@ fn expiry(
     })
 }
 
-/// The calls and returns that are not explained yet, in the order of their times. Event `2n` is
-/// the call of candidate `n`, `2n + 1` its return, and the last stands before the first.
+/// The calls and returns of what was told and is not explained yet, in the order of their times.
+/// Event `2n` is the call of candidate `n`, `2n + 1` its return, and the head stands before the
+/// first and after the last.
 struct List {
     next: Vec<usize>,
     before: Vec<usize>,
     head: usize,
-    has_return: Vec<bool>,
 }
 
 impl List {
@@ -237,76 +319,44 @@ impl List {
         let head = candidates.len() * 2;
         let mut events: Vec<(Duration, bool, usize)> = Vec::new();
         for (number, candidate) in candidates.iter().enumerate() {
-            events.push((candidate.called_at, false, number * 2));
-            // What nobody was told of never returns.
             if candidate.told.is_some() {
+                events.push((candidate.called_at, false, number * 2));
                 events.push((candidate.returned_at, true, number * 2 + 1));
             }
         }
         // At one time calls come first, so that either may have been first.
         events.sort_unstable();
-        let mut list = Self {
-            next: vec![head; head + 1],
-            before: vec![head; head + 1],
-            head,
-            has_return: candidates.iter().map(|candidate| candidate.told.is_some()).collect(),
-        };
-        let mut last = head;
+        let mut list = Self { next: vec![head; head + 1], before: vec![head; head + 1], head };
         for (.., event) in events {
-            list.next[last] = event;
-            list.before[event] = last;
-            last = event;
+            let last = list.before[head];
+            (list.next[last], list.before[event]) = (event, last);
+            (list.next[event], list.before[head]) = (head, event);
         }
-        list.next[last] = head;
-        list.before[head] = last;
         list
     }
 
-    fn first(&self) -> Option<usize> {
-        self.next(self.head)
+    fn first(&self) -> usize {
+        self.next[self.head]
     }
 
-    fn next(&self, event: usize) -> Option<usize> {
-        Some(self.next[event]).filter(|next| *next != self.head)
-    }
-
+    /// The head is none: it comes when nothing is left.
     fn is_call(&self, event: usize) -> bool {
-        event.is_multiple_of(2)
-    }
-
-    fn number(&self, event: usize) -> usize {
-        event / 2
-    }
-
-    fn call(&self, number: usize) -> usize {
-        number * 2
+        event != self.head && event.is_multiple_of(2)
     }
 
     /// Takes a candidate out.
     fn lift(&mut self, number: usize) {
-        self.remove(number * 2);
-        if self.has_return[number] {
-            self.remove(number * 2 + 1);
+        for event in [number * 2, number * 2 + 1] {
+            let (before, next) = (self.before[event], self.next[event]);
+            (self.next[before], self.before[next]) = (next, before);
         }
     }
 
     /// Puts the candidate that was taken out last back in.
     fn unlift(&mut self, number: usize) {
-        if self.has_return[number] {
-            self.restore(number * 2 + 1);
+        for event in [number * 2 + 1, number * 2] {
+            let (before, next) = (self.before[event], self.next[event]);
+            (self.next[before], self.before[next]) = (event, event);
         }
-        self.restore(number * 2);
-    }
-
-    fn remove(&mut self, event: usize) {
-        let (before, next) = (self.before[event], self.next[event]);
-        self.next[before] = next;
-        self.before[next] = before;
-    }
-
-    fn restore(&mut self, event: usize) {
-        let (before, next) = (self.before[event], self.next[event]);
-        self.next[before] = event;
-        self.before[next] = event;
     }
 }

@@ -4,7 +4,7 @@ use crate::answer::{agrees, is_command_of, is_logged};
 use crate::history::{Committed, History, Operation, Outcome};
 use crate::replay::Replay;
 use crate::verdict::Verdict;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where an operation stands in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +24,10 @@ pub(super) enum Place {
 pub(super) struct Places {
     /// Positions by the ids of proposals, the first of each.
     by_id: BTreeMap<u64, usize>,
-    /// The operation that has the entry leading to each position.
-    taken: Vec<Option<usize>>,
+    /// The operation that names the proposal of the entry leading to each position.
+    named: Vec<Option<usize>>,
+    /// Positions that can only be those of operations that name no proposal.
+    claimed: BTreeSet<usize>,
 }
 
 /// The id under which an entry was proposed.
@@ -33,6 +35,12 @@ pub(crate) fn id_of(entry: &Committed) -> Option<u64> {
     let command = entry.command.as_ref()?;
     let id = command.header.as_ref().map_or(0, |header| header.id);
     Some(if id != 0 { id } else { command.id }).filter(|id| *id != 0)
+}
+
+/// True when the entry that leads to `position` says what the operation asks.
+fn is_entry_of(replay: &Replay<'_>, position: usize, operation: &Operation) -> bool {
+    let command = replay.entry(position).command.as_ref();
+    command.is_some_and(|command| is_command_of(command, &operation.request))
 }
 
 impl Places {
@@ -44,17 +52,17 @@ impl Places {
                 by_id.entry(id).or_insert(position);
             }
         }
-        let mut taken = vec![None; replay.end() + 1];
+        let mut named = vec![None; replay.end() + 1];
         for (number, operation) in history.operations.iter().enumerate() {
             let position = operation.proposal.and_then(|id| by_id.get(&id));
             if let Some(position) = position {
-                taken[*position].get_or_insert(number);
+                named[*position].get_or_insert(number);
             }
         }
-        Self { by_id, taken }
+        Self { by_id, named, claimed: BTreeSet::new() }
     }
 
-    /// Finds the entry of operation `number`, if it can be told, and gives it to it.
+    /// Finds the entry of operation `number`, if it can be told.
     pub(super) fn find(
         &mut self,
         replay: &Replay<'_>,
@@ -62,48 +70,49 @@ impl Places {
         operation: &Operation,
         floor: usize,
     ) -> Place {
-        if let Some(id) = operation.proposal {
-            let Some(position) = self.by_id.get(&id).copied() else { return Place::Nowhere };
-            let command = replay.entry(position).command.as_ref();
-            return if self.taken[position] != Some(number) {
-                Place::Shared(position)
-            } else if command.is_some_and(|command| is_command_of(command, &operation.request)) {
-                Place::At(position)
-            } else {
-                Place::Other(position)
-            };
+        let Some(id) = operation.proposal else {
+            return self.find_by_content(replay, operation, floor);
+        };
+        let Some(position) = self.by_id.get(&id).copied() else { return Place::Nowhere };
+        if self.named[position] != Some(number) {
+            Place::Shared(position)
+        } else if is_entry_of(replay, position, operation) {
+            Place::At(position)
+        } else {
+            Place::Other(position)
         }
+    }
+
+    /// Finds an entry with the operation's content that answers as it was answered. Where
+    /// several do, equal requests met equal states, and nobody can tell whose is which: it gets
+    /// the earliest that real time allows, as a read would, and others may get it too.
+    fn find_by_content(
+        &mut self,
+        replay: &Replay<'_>,
+        operation: &Operation,
+        floor: usize,
+    ) -> Place {
         let candidates: Vec<usize> = (1..=replay.end())
-            .filter(|position| self.taken[*position].is_none())
-            .filter(|position| {
-                let command = replay.entry(*position).command.as_ref();
-                command.is_some_and(|command| is_command_of(command, &operation.request))
-            })
+            .filter(|position| self.named[*position].is_none())
+            .filter(|position| is_entry_of(replay, *position, operation))
             .filter(|position| match (&operation.outcome, replay.answer(*position)) {
                 (Outcome::Answered(answer), Ok(Some(expected))) => agrees(answer, expected),
                 (Outcome::Refused(error), Err(expected)) => error == expected,
-                (Outcome::Unknown, _) => true,
+                // Of an unknown outcome nobody can tell whether an entry is its.
                 _ => false,
             })
             .collect();
-        let position = if operation.outcome == Outcome::Unknown {
-            // Whose it is can only be told if there is no other.
-            <[usize; 1]>::try_from(candidates).ok().map(|[position]| position)
-        } else {
-            let in_time = candidates.iter().find(|position| **position > floor);
-            in_time.or(candidates.first()).copied()
-        };
-        match position {
-            Some(position) if operation.outcome == Outcome::Unknown => {
-                // An equal request that comes later may have a better claim.
-                if position > floor { Place::At(position) } else { Place::Nowhere }
-            }
-            Some(position) => {
-                self.taken[position] = Some(number);
-                Place::At(position)
-            }
-            None => Place::Nowhere,
+        if let [position] = candidates[..] {
+            let first = self.claimed.insert(position);
+            return if first { Place::At(position) } else { Place::Shared(position) };
         }
+        let in_time = |position: &&usize| {
+            let applied_at = replay.entry(**position).applied_at;
+            let window = operation.called_at..=operation.returned_at;
+            **position > floor && applied_at.is_none_or(|at| window.contains(&at))
+        };
+        let position = candidates.iter().find(in_time).or(candidates.first());
+        position.map_or(Place::Nowhere, |position| Place::At(*position))
     }
 
     /// Changes of keys in the log that nobody asked for. Can only be told when the proposals of
@@ -125,7 +134,7 @@ impl Places {
             let Some(command) = &replay.entry(position).command else { continue };
             let changes =
                 command.put.is_some() || command.delete_range.is_some() || command.txn.is_some();
-            if changes && self.taken[position].is_none() {
+            if changes && self.named[position].is_none() {
                 verdict.add(
                     super::JUDGE,
                     "nobody-asked",
