@@ -1,6 +1,6 @@
 //! Which entry of the log is whose.
 
-use crate::answer::{agrees, is_command_of, is_logged};
+use crate::answer::{agrees, is_command_of, is_logged, is_refused_unseen};
 use crate::history::{Committed, History, Operation, Outcome};
 use crate::replay::Replay;
 use crate::verdict::Verdict;
@@ -123,11 +123,12 @@ impl Places {
         replay: &Replay<'_>,
         verdict: &mut Verdict,
     ) {
-        let mut logged =
-            history.operations.iter().filter(|operation| is_logged(&operation.request));
-        if !logged.all(|operation| {
-            operation.proposal.is_some() || matches!(operation.outcome, Outcome::TurnedAway(_))
-        }) {
+        let is_known = |operation: &Operation| match &operation.outcome {
+            Outcome::TurnedAway(_) => true,
+            Outcome::Refused(error) if is_refused_unseen(&operation.request, *error) => true,
+            _ => operation.proposal.is_some() || !is_logged(&operation.request),
+        };
+        if !history.operations.iter().all(is_known) {
             return;
         }
         for position in 1..=replay.end() {

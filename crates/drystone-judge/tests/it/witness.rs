@@ -226,6 +226,11 @@ fn rule_nobody_asked() {
     let mut run = run();
     run.log(command_of(&Request::Put(put("z", ""))).unwrap());
     assert_breaks(&run, "nobody-asked");
+    // One that was refused before it was proposed hides nothing.
+    let number = run.range("a");
+    run.operation(number).request = Request::Put(put("", ""));
+    run.operation(number).outcome = Outcome::Refused(EtcdError::EmptyKey);
+    assert_breaks(&run, "nobody-asked");
     run.history.operations[0].proposal = None;
     assert_clean(&run);
 }
