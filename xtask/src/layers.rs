@@ -59,8 +59,10 @@ const WALL: &[(&str, &[&str])] = &[
             "drystone-rocks",
             "drystone-wal",
             "drystone-watch",
-            // In tests: the server behind a simulated network is used as its users use it.
+            // In tests: the server behind a simulated network is used as its users use it, and
+            // what they saw is judged.
             "drystone-client",
+            "drystone-judge",
         ],
     ),
     ("drystone-client", &["drystone-types", "drystone-api"]),

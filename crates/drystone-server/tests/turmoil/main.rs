@@ -7,6 +7,8 @@
 mod calls;
 mod connections;
 mod lease;
+mod mixed;
+mod record;
 mod rig;
 mod socket;
 mod watch;

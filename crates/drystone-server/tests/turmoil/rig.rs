@@ -45,7 +45,7 @@ pub(crate) struct Rig {
     pub(crate) traffic: Arc<Traffic>,
     observer: Arc<Mutex<Option<Observer>>>,
     stop: Arc<Notify>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     /// What the server had read when the threads were waited for last, and what they held then.
     seen: (u64, Load),
     /// Steps since something came over the network.
@@ -94,7 +94,7 @@ impl Rig {
             }
         });
         let seen = (0, Load::default());
-        let mut rig = Self { sim, traffic, observer, stop, _folder: folder, seen, quiet: 0 };
+        let mut rig = Self { sim, traffic, observer, stop, folder, seen, quiet: 0 };
         rig.until_it_serves();
         rig
     }
@@ -171,6 +171,17 @@ impl Rig {
     /// True when the server's task has ended.
     pub(crate) fn has_stopped(&mut self) -> bool {
         !self.sim.is_host_running("server")
+    }
+}
+
+impl Rig {
+    /// Stops the server and hands over its data directory.
+    pub(crate) fn stop(mut self) -> tempfile::TempDir {
+        self.tell_to_stop();
+        while !self.has_stopped() {
+            self.step();
+        }
+        self.folder
     }
 }
 
