@@ -13,8 +13,13 @@
 //! unless it is killed itself. The namespace it is started in gets no link and no address.
 
 mod figures;
+mod finale;
 mod hand;
+mod listen;
+mod load;
+mod log;
 mod network;
+mod notebook;
 mod rules;
 mod schedule;
 mod stage;
@@ -22,21 +27,24 @@ mod tool;
 mod trace;
 mod volume;
 
-pub use figures::Figures;
+pub use figures::{Ended, Figures};
 pub use schedule::{Fault, Kind, Round, Schedule, Whom};
 
-use crate::harness::{Launch, Program};
-use crate::torture::judge::{self, Faults, Watched};
-use crate::torture::listen::Ears;
+use crate::harness::{Launch, Member, Program};
 use crate::torture::load::Shared;
-use crate::torture::{self, finale, journal};
 use anyhow::{Context as _, bail};
+use drystone_judge::{History, VIOLATIONS_MAX};
+use finale::Remains;
 use hand::Hand;
 use indicatif::{ProgressBar, ProgressStyle};
+use listen::Ears;
+use notebook::Notebook;
 use stage::{Ground, Stage};
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,6 +55,11 @@ use tokio::time::Instant;
 const ROUND_USUAL: Duration = Duration::from_secs(10);
 /// Threads of the clients' runtime.
 const CLIENT_THREADS: usize = 2;
+/// Bound on one call of a client.
+const CALL_MAX: Duration = Duration::from_secs(5);
+/// Flags of every member: a flush of the store every few seconds, so that disks that fail meet
+/// it, and a log that keeps all entries, for the judges.
+const FLAGS: [&str; 4] = ["--snapshot-count", "500", "--snapshot-catchup-entries", "1000000000"];
 
 /// How a run is done.
 #[derive(Clone, Debug)]
@@ -68,13 +81,11 @@ pub struct Config {
 /// How a run ended.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The faults.
+    /// What was counted and measured.
     pub figures: Figures,
-    /// The load.
-    pub load: torture::Figures,
     /// What was wrong; empty if nothing was.
     pub faults: Vec<String>,
-    /// Logs, file systems and the journal, kept if anything was wrong.
+    /// Logs, file systems and the history, kept if anything was wrong.
     pub kept: Option<PathBuf>,
 }
 
@@ -122,64 +133,46 @@ async fn perform(
     ground: Ground,
     dir: TempDir,
 ) -> anyhow::Result<Outcome> {
-    let mut flags = config.flags.clone();
-    // Flushes of the store in every round.
-    flags.extend(["--snapshot-count", "500"].map(str::to_owned));
+    let mut flags: Vec<String> = FLAGS.map(str::to_owned).to_vec();
+    flags.extend_from_slice(&config.flags);
     let launch = Launch { members: config.members, flags, ..Launch::default() };
     let mut stage = Stage::start(ground, program, &launch, dir.path()).await?;
     eprintln!("chaos: {} with seed {}", program.title(), config.seed);
-    let load = load_config(config);
-    let shared = Arc::new(Shared::new(stage.cluster.endpoints(), load.keys, load.call_max));
+    let shared = Arc::new(Shared::new(stage.cluster.endpoints(), load::KEYS, CALL_MAX));
+    let ids = stage.cluster.members().iter().map(Member::id).collect();
+    let notebook = Arc::new(Notebook::new(shared.clone(), ids));
     let (goal, goal_told) = watch::channel(None);
-    let events = Arc::new(AtomicU64::new(0));
-    let ears = Ears { shared: shared.clone(), goal: goal_told, events: events.clone() };
-    let mut clients = torture::clients(&shared, &load);
-    let mut watches = torture::watches(&ears, &load);
-    let mut faults = Faults::default();
-    let mut figures = Figures::default();
-    let mut load_figures = torture::Figures { program: program.title(), ..Default::default() };
+    let ears = Ears { notebook: notebook.clone(), goal: goal_told };
+    let paces = (config.writes_per_second, config.reads_per_second);
+    let load = (load::start(&notebook, config.seed, paces), listen::start(&ears, config.seed));
+    let mut figures = Figures { program: program.title(), seed: config.seed, ..Figures::default() };
 
     let struck = strike(&mut stage, &shared, &mut figures, config).await;
-    if let Err(why) = &struck {
-        faults.add(judge::DOWN, format!("{why:#}"));
-    }
-    shared.stop();
-    let mut records = Vec::new();
-    while let Some(done) = clients.join_next().await {
-        records.extend(done.context("a client of the load died")?);
-    }
-    let mut watched: Vec<Watched> = Vec::new();
-    if struck.is_ok() {
-        match finale::write_last(&shared, &mut records).await {
-            Ok(last) => {
-                let _ = goal.send(Some(last.clone()));
-                while let Some(done) = watches.join_next().await {
-                    watched.extend(done.context("a watch of the load died")?);
-                }
-                let cluster = &stage.cluster;
-                finale::judge(cluster, &last, &records, &watched, &mut faults, &mut load_figures)
-                    .await;
-            }
-            Err(why) => faults.add(judge::DOWN, why),
-        }
-    }
-    watches.shutdown().await;
-    load_figures.count(&records, &watched);
-    load_figures.events = events.load(Ordering::Relaxed);
-    load_figures.took = shared.epoch.elapsed();
+    eprintln!("chaos: the load ends, leases run out, watches catch up");
+    let collected =
+        finale::collect(&mut stage, &notebook, load, &goal, struck.is_ok(), &mut figures).await;
+    figures.took = shared.epoch.elapsed();
     drop(stage);
-    let kept = if faults.is_empty() { None } else { Some(keep(dir, &records, &faults)?) };
-    Ok(Outcome { figures, load: load_figures, faults: faults.texts().to_vec(), kept })
-}
-
-fn load_config(config: &Config) -> torture::Config {
-    torture::Config {
-        members: config.members,
-        writes_per_second: config.writes_per_second,
-        reads_per_second: config.reads_per_second,
-        seed: config.seed,
-        ..torture::Config::default()
+    let Remains { mut history, mut faults } = collected?;
+    if let Err(why) = struck {
+        faults.push(format!("{why:#}"));
     }
+    figures.count(&history);
+    figures.silences = notebook.silences();
+    eprintln!("chaos: judging {} calls", history.operations.len());
+    let begun = Instant::now();
+    let judged = tokio::task::spawn_blocking(move || {
+        let verdict = finale::judge(&mut history);
+        (history, verdict)
+    });
+    let (history, verdict) = judged.await.context("the judge died")?;
+    figures.judged = begun.elapsed();
+    faults.extend(verdict.violations().iter().map(ToString::to_string));
+    if verdict.left_out() > 0 {
+        faults.push(format!("{} more than {VIOLATIONS_MAX}", verdict.left_out()));
+    }
+    let kept = if faults.is_empty() { None } else { Some(keep(dir, &history, &faults)?) };
+    Ok(Outcome { figures, faults, kept })
 }
 
 /// Makes faults until the time is over.
@@ -210,15 +203,22 @@ async fn strike(
     Ok(())
 }
 
-/// Keeps everything, and writes beside it what was asked and what was wrong.
-fn keep(dir: TempDir, records: &[journal::Record], faults: &Faults) -> anyhow::Result<PathBuf> {
+/// Keeps everything, and writes beside it what was asked and told, and what was wrong.
+fn keep(dir: TempDir, history: &History, faults: &[String]) -> anyhow::Result<PathBuf> {
     let dir = dir.keep();
-    let write = |name: &str, text: String| -> anyhow::Result<()> {
+    let write = |name: &str, lines: &mut dyn Iterator<Item = String>| -> anyhow::Result<()> {
         let path: &Path = &dir.join(name);
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+        let file = File::create(path);
+        let file = file.with_context(|| format!("cannot make {}", path.display()))?;
+        let mut file = BufWriter::new(file);
+        for line in lines {
+            writeln!(file, "{line}").context("cannot write what was found")?;
+        }
+        file.flush().context("cannot write what was found")
     };
-    write("faults.txt", faults.texts().join("\n"))?;
-    let lines: Vec<String> = records.iter().map(ToString::to_string).collect();
-    write("journal.txt", lines.join("\n"))?;
+    write("faults.txt", &mut faults.iter().cloned())?;
+    write("operations.txt", &mut history.operations.iter().map(|each| format!("{each:?}")))?;
+    write("streams.txt", &mut history.streams.iter().map(|each| format!("{each:?}")))?;
+    write("log.txt", &mut history.log.iter().map(|each| format!("{each:?}")))?;
     Ok(dir)
 }

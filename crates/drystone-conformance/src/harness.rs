@@ -248,6 +248,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// The id of the cluster.
+    pub fn id(&self) -> u64 {
+        self.cluster_id
+    }
+
     /// The members, in the order of their ids.
     pub fn members(&self) -> &[Member] {
         &self.members

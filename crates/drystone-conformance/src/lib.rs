@@ -13,8 +13,8 @@
 //!
 //! # What it is not
 //! It knows nothing of Drystone's insides: it sees a binary, its ports and its exit. Only
-//! [`chaos`] makes faults beside kills, and it needs root for them; clocks that fail are the
-//! simulator's work.
+//! [`chaos`] makes faults beside kills, for which it needs root, and reads the log that members
+//! leave on their disks; clocks that fail are the simulator's work.
 //!
 //! # The model
 //! Every row runs on a cluster of its own, started for it on free loopback ports with data in a

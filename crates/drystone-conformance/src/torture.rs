@@ -14,13 +14,13 @@
 
 mod figures;
 pub(crate) mod finale;
-pub(crate) mod history;
-pub(crate) mod journal;
-pub(crate) mod judge;
-pub(crate) mod listen;
+mod history;
+mod journal;
+mod judge;
+mod listen;
 pub(crate) mod load;
 pub(crate) mod strike;
-pub(crate) mod words;
+mod words;
 
 pub use figures::Figures;
 
@@ -162,7 +162,7 @@ pub async fn run(program: &Program, config: &Config) -> anyhow::Result<Outcome> 
 }
 
 /// Starts writers, readers and the prober.
-pub(crate) fn clients(shared: &Arc<Shared>, config: &Config) -> JoinSet<Vec<journal::Record>> {
+fn clients(shared: &Arc<Shared>, config: &Config) -> JoinSet<Vec<journal::Record>> {
     let members = u16::try_from(shared.endpoints.len()).unwrap_or(u16::MAX);
     let mut tasks = JoinSet::new();
     let writers = config.writers.max(1);
@@ -191,7 +191,7 @@ pub(crate) fn clients(shared: &Arc<Shared>, config: &Config) -> JoinSet<Vec<jour
 
 /// Starts the watches: on every member one of everything from the first revision, one of all
 /// keys with previous values, one of one key, and one that starts over and over in the past.
-pub(crate) fn watches(ears: &Ears, config: &Config) -> JoinSet<Vec<Watched>> {
+fn watches(ears: &Ears, config: &Config) -> JoinSet<Vec<Watched>> {
     let mut tasks = JoinSet::new();
     for member in 0..ears.shared.endpoints.len() {
         let one = Scope::One(Key::plain(0));

@@ -181,7 +181,10 @@ async fn chaos(args: &ChaosArgs) -> anyhow::Result<ExitCode> {
     let seed = config.seed;
     let run = tokio::task::spawn_blocking(move || chaos::run(&program, &config));
     let outcome = run.await.context("the run died")??;
-    print(&format!("{}\n{}", outcome.figures, outcome.load))?;
+    print(&outcome.figures.to_string())?;
+    for kind in outcome.figures.missing() {
+        eprintln!("chaos: the run was too short for: {kind}");
+    }
     if !outcome.faults.is_empty() {
         eprintln!("chaos: the same faults come with --seed {seed}");
     }

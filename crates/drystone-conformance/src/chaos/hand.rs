@@ -42,7 +42,6 @@ enum Effect {
     Stopped,
     Unpowered,
     Cut(Cut),
-    /// With the calls that were changed when its member ended.
     Failing(Tracer),
     Slowed(Tracer),
     Full,

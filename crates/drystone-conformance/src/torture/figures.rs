@@ -52,7 +52,7 @@ pub struct Ended {
 }
 
 impl Figures {
-    pub(crate) fn count(&mut self, records: &[Record], watched: &[Watched]) {
+    pub(super) fn count(&mut self, records: &[Record], watched: &[Watched]) {
         for record in records {
             let ended = match &record.op {
                 super::journal::Op::Read { serializable: true, .. } => &mut self.serializable,

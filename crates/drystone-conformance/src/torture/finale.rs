@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Writes every key once more, until each write is acknowledged: then all watches have an
 /// event to end with.
-pub(crate) async fn write_last(shared: &Shared, records: &mut Vec<Record>) -> Result<Goal, String> {
+pub(super) async fn write_last(shared: &Shared, records: &mut Vec<Record>) -> Result<Goal, String> {
     let client = shared.client(None);
     let until = Instant::now() + LAST_WRITES_MAX;
     let mut goal = Goal::default();
@@ -53,7 +53,7 @@ pub(crate) async fn write_last(shared: &Shared, records: &mut Vec<Record>) -> Re
 }
 
 /// Reads the history and holds everything against it.
-pub(crate) async fn judge(
+pub(super) async fn judge(
     cluster: &Cluster,
     goal: &Goal,
     records: &[Record],
@@ -62,7 +62,7 @@ pub(crate) async fn judge(
     figures: &mut Figures,
 ) {
     let endpoints = cluster.endpoints();
-    eprintln!("reading the history, {} revisions", goal.last);
+    eprintln!("torture: reading the history, {} revisions", goal.last);
     let Some(history) = history(&endpoints, goal.last, faults).await else { return };
     figures.revisions = history.last();
     judge::records(&history, records, faults);
@@ -185,7 +185,8 @@ async fn state(endpoint: &str, last: i64) -> Result<Vec<Pair>, String> {
     response.kvs.iter().map(Pair::read).collect()
 }
 
-async fn hash(endpoint: &str, revision: i64) -> Result<u32, String> {
+/// The hash of one member at a revision, once it is that far.
+pub(crate) async fn hash(endpoint: &str, revision: i64) -> Result<u32, String> {
     let client = client(&[endpoint.to_owned()], QUESTION_MAX);
     let until = Instant::now() + SETTLE_MAX;
     loop {

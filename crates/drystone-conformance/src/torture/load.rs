@@ -26,6 +26,8 @@ const FAILURE_PAUSE: Duration = Duration::from_millis(50);
 const PROBE_INTERVAL: Duration = Duration::from_millis(50);
 /// How long one probe may take; with [`PROBE_INTERVAL`] it bounds the probes under way.
 const PROBE_MAX: Duration = Duration::from_secs(2);
+/// How often those that wait look whether the load is over.
+const STOP_POLL: Duration = Duration::from_millis(50);
 /// Keys of one ranged read.
 const RANGE_KEYS: u16 = 16;
 /// The prober's number among clients.
@@ -91,11 +93,19 @@ impl Shared {
         self.stopped.load(Ordering::Acquire)
     }
 
+    /// Returns once the tasks are told to end.
+    pub(crate) async fn stopped(&self) {
+        while !self.is_stopped() {
+            tokio::time::sleep(STOP_POLL).await;
+        }
+    }
+
     fn pulse(&self) -> MutexGuard<'_, Pulse> {
         self.pulse.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn beat(&self) {
+    /// Notes that a write was acknowledged.
+    pub(crate) fn beat(&self) {
         self.acks.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
         let mut pulse = self.pulse();
