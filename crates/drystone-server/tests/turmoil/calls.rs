@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use crate::rig::{Outcome, Rig, connect, connect_with, prefix, put, watch};
+use crate::rig::{Outcome, Rig, connect, connect_with, prefix, put, seeds, watch};
 use drystone_api::etcdserverpb::{self as pb, request_op::Request};
 use drystone_client::{Client, Code, WatchOptions};
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -110,7 +110,7 @@ async fn compare(told: BTreeMap<String, Option<i64>>) -> Outcome {
 
 #[test]
 fn calls_given_up_at_any_point_leave_no_waiter_and_happen_once_or_not_at_all() {
-    for seed in 0..2 {
+    for seed in seeds(2) {
         cancelled_calls(seed);
     }
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use crate::rig::{KEEPALIVE, Outcome, Rig, connect, connect_with, prefix, put, watch};
+use crate::rig::{KEEPALIVE, Outcome, Rig, connect, connect_with, prefix, put, seeds, watch};
 use drystone_api::etcdserverpb as pb;
 use drystone_client::{Client, Code, Error, WatchOptions};
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -200,7 +200,7 @@ fn shutdown(seed: u64) {
 
 #[test]
 fn a_server_that_ends_under_load_answers_every_call_and_keeps_what_it_answered() {
-    for seed in 0..3 {
+    for seed in seeds(3) {
         shutdown(seed);
     }
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use crate::rig::{KEEPALIVE, Rig, connect, put};
+use crate::rig::{KEEPALIVE, Rig, connect, put, seeds};
 use crate::socket::Switch;
 use drystone_api::etcdserverpb as pb;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -94,7 +94,7 @@ fn flapping(seed: u64) {
 
 #[test]
 fn a_lease_that_is_renewed_over_a_flapping_link_lives_until_it_is_renewed_no_more() {
-    for seed in 0..2 {
+    for seed in seeds(2) {
         flapping(seed);
     }
 }

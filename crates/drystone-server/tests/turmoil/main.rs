@@ -2,7 +2,7 @@
 //! and lost connections. `rig.rs` says how simulated time and real threads go together.
 //!
 //! A seed decides the network's delays and faults and what clients do. `DRYSTONE_TURMOIL_SEEDS`
-//! gives the seeds of the mixed scenario, as in `100..200`.
+//! gives other seeds than the first few, as in `100..200`.
 
 mod calls;
 mod connections;

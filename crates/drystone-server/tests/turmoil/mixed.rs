@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use crate::record::Record;
-use crate::rig::{KEEPALIVE, Outcome, Rig, connect, connect_with, prefix, put, watch};
+use crate::rig::{KEEPALIVE, Outcome, Rig, connect, connect_with, prefix, put, seeds, watch};
 use crate::socket::Switch;
 use drystone_api::etcdserverpb::{self as pb, request_op, watch_request::RequestUnion};
 use drystone_client::Client;
@@ -301,16 +301,9 @@ fn mixed(seed: u64) {
     assert!(verdict.is_clean(), "seed {seed}:\n{verdict}");
 }
 
-/// The seeds to run: `DRYSTONE_TURMOIL_SEEDS=100..200`, or a few.
-fn seeds() -> std::ops::Range<u64> {
-    let Ok(text) = std::env::var("DRYSTONE_TURMOIL_SEEDS") else { return 0..3 };
-    let (from, to) = text.split_once("..").expect("seeds are given as FROM..TO");
-    from.parse().unwrap()..to.parse().unwrap()
-}
-
 #[test]
 fn what_clients_saw_through_every_kind_of_trouble_can_be_true() {
-    for seed in seeds() {
+    for seed in seeds(3) {
         mixed(seed);
     }
 }

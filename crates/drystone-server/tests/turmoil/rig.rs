@@ -234,3 +234,10 @@ fn bounds(prefix: &str) -> (Bytes, Bytes) {
     *end.last_mut().unwrap() += 1;
     (Bytes::copy_from_slice(prefix.as_bytes()), end.into())
 }
+
+/// The seeds to run: `DRYSTONE_TURMOIL_SEEDS=100..200`, or the first few.
+pub(crate) fn seeds(few: u64) -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("DRYSTONE_TURMOIL_SEEDS") else { return 0..few };
+    let (from, to) = text.split_once("..").expect("seeds are given as FROM..TO");
+    from.parse().unwrap()..to.parse().unwrap()
+}

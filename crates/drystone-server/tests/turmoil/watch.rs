@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use crate::rig::{KEEPALIVE, Outcome, Rig, connect, put, watch};
+use crate::rig::{KEEPALIVE, Outcome, Rig, connect, put, seeds, watch};
 use crate::socket::Switch;
 use drystone_api::etcdserverpb::{self as pb, request_op::Request};
 use drystone_api::mvccpb;
@@ -223,7 +223,7 @@ fn broken_watch(seed: u64) {
 
 #[test]
 fn a_watch_over_a_link_that_breaks_hears_every_event_once_in_order() {
-    for seed in 0..3 {
+    for seed in seeds(3) {
         broken_watch(seed);
     }
 }
