@@ -175,7 +175,6 @@ impl Machine {
         let mut output = Output::default();
         for entry in entries {
             if entry.index <= self.applied.index {
-                mark!("machine.entry_passed_over");
                 continue;
             }
             if entry.index != self.applied.index.next() {

@@ -66,8 +66,8 @@ pub enum RecoverError {
         /// The index found.
         found: LogIndex,
     },
-    /// Terms only rise along a log, up to the hard state's.
-    #[error("entry {index} has term {term}, outside {at_least} to {at_most}")]
+    /// Terms only rise along a log, from 1 on.
+    #[error("entry {index} has term {term}, below {at_least}")]
     Terms {
         /// The entry's index.
         index: LogIndex,
@@ -75,8 +75,6 @@ pub enum RecoverError {
         term: Term,
         /// The term of the entry before it.
         at_least: Term,
-        /// The hard state's term.
-        at_most: Term,
     },
     /// The commit index is ahead of the durable log: entries were lost.
     #[error("entry {commit} is committed but the log ends at {last}")]

@@ -15,6 +15,7 @@ use crate::error::RecoverError;
 use crate::log::Log;
 use crate::logger::logger;
 use crate::reads::Reads;
+use drystone_probe::mark;
 use drystone_types::{Applied, ConfState, Entry, HardState, LogIndex, MemberId, Term};
 use raft::{RawNode, StateRole};
 use rand::RngCore;
@@ -267,25 +268,26 @@ impl fmt::Debug for Replica {
 }
 
 /// Checks what the core would only assert, and returns the hard state with its commit index
-/// raised to what is known to be committed.
+/// raised to what is known to be committed, and its term to that of the newest entry.
+///
+/// A write that a crash tore may have left the entries of a new term without the hard state that
+/// was written behind them. Nothing was promised in that term then: whatever promises anything
+/// leaves only when the hard state is durable. So the member is in that term, and has not voted.
 fn check_recovered(recovered: &Recovered) -> Result<HardState, RecoverError> {
     let Recovered { hard_state, conf_state, start, entries, applied } = recovered;
     check_membership(conf_state).map_err(RecoverError::Membership)?;
     let (mut last, mut term) = (start.index, start.term);
-    let bad_term = |index, term, at_least| {
-        let at_most = hard_state.term;
-        Err(RecoverError::Terms { index, term, at_least, at_most })
-    };
-    if (start.index.0 == 0) != (term.0 == 0) || term > hard_state.term {
-        return bad_term(last, term, Term(0));
+    if (start.index.0 == 0) != (term.0 == 0) {
+        return Err(RecoverError::Terms { index: last, term, at_least: Term(0) });
     }
     for entry in entries {
         let (expected, found) = (last.next(), entry.index);
         if found != expected {
             return Err(RecoverError::Gap { expected, found });
         }
-        if entry.term < term || entry.term.0 == 0 || entry.term > hard_state.term {
-            return bad_term(found, entry.term, term);
+        if entry.term < term || entry.term.0 == 0 {
+            let (index, at_least) = (found, term.max(Term(1)));
+            return Err(RecoverError::Terms { index, term: entry.term, at_least });
         }
         (last, term) = (found, entry.term);
     }
@@ -298,7 +300,12 @@ fn check_recovered(recovered: &Recovered) -> Result<HardState, RecoverError> {
     if *applied < start.index {
         return Err(RecoverError::AppliedBehindLog { applied: *applied, start: start.index });
     }
-    Ok(HardState { commit: hard_state.commit.max(*applied), ..*hard_state })
+    let commit = hard_state.commit.max(*applied);
+    if term > hard_state.term {
+        mark!("raft.hard_state_torn_off");
+        return Ok(HardState { term, vote: MemberId(0), commit });
+    }
+    Ok(HardState { commit, ..*hard_state })
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use crate::knobs::Knobs;
 use crate::plan::{
-    Ask, Compare, CompareTarget, Crash, DiskOp, Fault, Keys, Moment, Op, Plan, Put, Range, Rev,
-    Step, Txn, TxnOp, Watch, What,
+    Ask, Compare, CompareTarget, Crash, DiskOp, Fault, Keys, Misread, Moment, Op, Plan, Put, Range,
+    Rev, Step, Txn, TxnOp, Watch, What,
 };
 use crate::random::{Draw, Purpose, stream};
 use rand::Rng;
@@ -160,7 +160,8 @@ impl<'a> Workload<'a> {
     }
 
     fn old_revision(&mut self) -> Rev {
-        match self.rng.random_range(0..10) {
+        match self.rng.random_range(0..12) {
+            10 => Rev::At(self.rng.random_range(-3..2)),
             0 => Rev::Ahead(self.rng.random_range(1..5)),
             1 => Rev::Compacted(self.rng.random_range(-2..3)),
             2 => Rev::Back(0),
@@ -295,7 +296,7 @@ fn faults(seed: u64, knobs: &Knobs) -> Vec<Step> {
     steps
 }
 
-const FAULT_KINDS: u32 = 22;
+const FAULT_KINDS: u32 = 23;
 
 fn draw_fault(rng: &mut StdRng, knobs: &Knobs, kind: u32) -> Fault {
     let member = rng.random_range(0..knobs.members);
@@ -345,6 +346,11 @@ fn draw_fault(rng: &mut StdRng, knobs: &Knobs, kind: u32) -> Fault {
                 _ => Fault::Drift { member, ppm: rng.random_range(-most..=most) },
             }
         }
+        21 => {
+            let misread =
+                rng.pick(&[Misread::Fails, Misread::Flip, Misread::Stale, Misread::Misdirected]);
+            Fault::Misread { member, misread, nth: rng.magnitude(1, 40) }
+        }
         _ => Fault::HandOver,
     }
 }
@@ -356,6 +362,7 @@ fn crash(rng: &mut StdRng) -> Crash {
         Crash::PowerLose,
         Crash::PowerPrefix,
         Crash::PowerScatter,
+        Crash::PowerZeros,
     ])
 }
 
@@ -364,6 +371,7 @@ fn moment(rng: &mut StdRng) -> Moment {
         Moment::InSync,
         Moment::AfterSync,
         Moment::AfterApply,
+        Moment::AfterInstall,
         Moment::InFlush,
         Moment::InSend,
     ])

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use drystone_api::etcdserverpb::WatchCreateRequest;
 use drystone_backend::MemBackend;
 use drystone_judge::Request;
-use drystone_member::{Append, Applier, Feed, LeaderCommand, Leadership, LogWriter, Node, Work};
+use drystone_member::{
+    Append, Applier, Done, Feed, LeaderCommand, Leadership, LogWriter, Node, Work,
+};
+use drystone_mvcc::Snapshot;
 use drystone_raft::{ConfChange, Message, SnapshotMeta};
 use drystone_types::{HardState, LeaseId, LogIndex, MemberId, Term};
 use drystone_wal::testing::SimDisk;
@@ -180,6 +183,10 @@ pub(crate) struct Process {
     pub(crate) applier: Applier<Token>,
     pub(crate) apply_inputs: VecDeque<ApplyInput>,
     pub(crate) apply_busy_until: Micros,
+    /// What came of the batch that was applied last and that nobody was told of yet.
+    pub(crate) news: Option<Done<Token>>,
+    /// Reads that hold on to the state that they began with.
+    pub(crate) long_reads: BTreeMap<u64, Snapshot>,
     pub(crate) sweeping: bool,
     pub(crate) sweep_due: bool,
     pub(crate) leases_due: bool,

@@ -26,6 +26,7 @@ pub struct Knobs {
     pub inflight_messages_max: usize,
     pub uncommitted_bytes_max: u64,
     pub committed_bytes_max_per_ready: u64,
+    pub unapplied_bytes_more: u64,
     pub inbox_max: usize,
     pub round_inputs_max: usize,
     // The log and the store.
@@ -41,6 +42,7 @@ pub struct Knobs {
     pub expiry_retry_ms: u64,
     pub checkpoint_interval_ms: u64,
     pub expiries_max: usize,
+    pub spread_leases_min: usize,
     // Watches.
     pub feed_bytes_max: usize,
     pub piece_bytes: usize,
@@ -62,6 +64,12 @@ pub struct Knobs {
     pub link_us: (u64, u64),
     pub client_us: (u64, u64),
     pub read_us: (u64, u64),
+    /// Reads in a hundred that hold on to what they read for a while, as long ones do.
+    pub long_reads_percent: u32,
+    /// Batches in a hundred between whose application and whose news something else runs.
+    pub late_news_percent: u32,
+    /// Sectors of 4 KiB, not 512 bytes.
+    pub large_sectors: bool,
     // What links do when no fault is on.
     pub loss_percent: u32,
     pub duplicate_percent: u32,
@@ -119,6 +127,7 @@ impl Knobs {
             message_bytes_max,
             inflight_messages_max: usize::try_from(rng.magnitude(1, 128)).unwrap_or(1),
             uncommitted_bytes_max: message_bytes_max.max(rng.magnitude(1 << 10, 128 << 20)),
+            unapplied_bytes_more: rng.magnitude(1, 128 << 20),
             committed_bytes_max_per_ready: rng.magnitude(64, 16 << 20),
             inbox_max: rng.pick(&[64, 256, 4_096]),
             round_inputs_max: rng.pick(&[1, 4, 4_096]),
@@ -132,6 +141,7 @@ impl Knobs {
             ttl_seconds_min: drystone_judge::TTL_SECONDS_MIN,
             expiry_retry_ms: rng.random_range(500..=3_000),
             checkpoint_interval_ms: rng.random_range(500..=5_000),
+            spread_leases_min: rng.pick(&[1, 3, 1_000]),
             expiries_max: rng.pick(&[1, 2, 500]),
             feed_bytes_max: rng.pick(&[200, 2 << 10, 64 << 20]),
             piece_bytes: rng.pick(&[1, 200, 1 << 20]),
@@ -151,6 +161,9 @@ impl Knobs {
             flush_us: span(rng, 100, 200_000),
             link_us: span(rng, 50, 20_000),
             client_us: span(rng, 50, 5_000),
+            long_reads_percent: rng.pick(&[0, 0, 5, 30]),
+            late_news_percent: rng.pick(&[0, 10, 60]),
+            large_sectors: rng.percent(30),
             read_us: span(rng, 1, 50_000),
             loss_percent: rng.pick(&[0, 0, 0, 1, 5, 15]),
             duplicate_percent: rng.pick(&[0, 0, 1, 10, 30]),

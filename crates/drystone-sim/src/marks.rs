@@ -20,7 +20,6 @@ pub const MARKS: &[&str] = &[
     "lease.renewal_came_too_late",
     "lease.renewed_after_checkpoint",
     "lease.revoked_with_keys",
-    "machine.entry_passed_over",
     "machine.lease_reopened",
     "machine.request_refused",
     "member.append_in_parts",
@@ -69,6 +68,7 @@ pub const MARKS: &[&str] = &[
     "raft.append_was_rejected",
     "raft.campaign_refused",
     "raft.entry_overruled",
+    "raft.hard_state_torn_off",
     "raft.log_restarted_by_snapshot",
     "raft.message_let_go",
     "raft.messages_held_for_sync",
@@ -90,7 +90,6 @@ pub const MARKS: &[&str] = &[
     "wal.batch_longer_than_segment",
     "wal.dropped_segment_came_back",
     "wal.entries_overruled",
-    "wal.marked_own_snapshot",
     "wal.overruled_entry_read",
     "wal.read_anew",
     "wal.read_on_in_next_segment",
@@ -126,26 +125,7 @@ pub const MARKS: &[&str] = &[
 
 /// Marks that no plan reaches as runs are built now, each with the reason. They are blind spots
 /// that are known; all others are to be passed.
-pub const OUT_OF_REACH: &[(&str, &str)] = &[
-    ("lease.expiries_spread", "a plan has a handful of leases, and spreading begins at a thousand"),
-    (
-        "machine.entry_passed_over",
-        "a member that starts asks for what its store lacks, so that nothing comes twice",
-    ),
-    ("mvcc.sweep_held_by_reader", "no reader keeps a snapshot from one step to the next"),
-    ("mvcc.txn_read_of_negative_revision", "no plan asks for a negative revision"),
-    ("raft.append_refused_unapplied", "what a plan leaves unapplied stays far below the bound"),
-    (
-        "wal.marked_own_snapshot",
-        "a member's own snapshots are no marks in its log: it cuts the log instead",
-    ),
-    ("wal.read_anew", "a run's disk never reads anything but what is on it"),
-    (
-        "watch.history_was_compacted",
-        "the store's steps and the hub's are whole: no view is newer than the hub",
-    ),
-    (
-        "watch.history_was_old",
-        "the store's steps and the hub's are whole: no view is older than the hub",
-    ),
-];
+pub const OUT_OF_REACH: &[(&str, &str)] = &[(
+    "watch.history_was_old",
+    "a view is taken when the hub asks for it, after it heard of what the view holds",
+)];

@@ -74,6 +74,8 @@ pub enum Rev {
     /// So many after the newest compaction that the client asked for; 0 is the compacted
     /// revision itself.
     Compacted(i64),
+    /// This number itself, also one that cannot be.
+    At(i64),
     /// Just after the last event that was heard on the same stream.
     Resume,
 }
@@ -227,6 +229,8 @@ pub enum Crash {
     PowerPrefix,
     /// The power fails and any sectors had, in any order.
     PowerScatter,
+    /// The power fails; where data had not been written there are zeros.
+    PowerZeros,
 }
 
 /// Where a crash comes.
@@ -240,6 +244,8 @@ pub enum Moment {
     AfterSync,
     /// After the next batch was applied, before anybody hears of it.
     AfterApply,
+    /// Soon after the next snapshot was taken over.
+    AfterInstall,
     /// In the middle of the next flush of the store.
     InFlush,
     /// Between two messages of the next bunch.
@@ -282,6 +288,9 @@ pub enum Fault {
     SlowApply { member: u8, apply_us: u64, ms: u64 },
     /// The `nth` operation on the log's disk from now on fails; the process must end.
     FailDisk { member: u8, op: DiskOp, nth: u64, ms: u64 },
+    /// The `nth` read of the log's disk from now on goes wrong once, though the disk is sound:
+    /// it matters when the log is opened.
+    Misread { member: u8, misread: Misread, nth: u64 },
     /// The store's next write or flush fails; the process must end.
     FailStore { member: u8, flush: bool, ms: u64 },
     /// The log's disk has so little room left.
@@ -296,6 +305,19 @@ pub enum Fault {
     Jump { member: u8, ms: u64 },
     /// The leader is asked to hand over.
     HandOver,
+}
+
+/// How a read goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Misread {
+    /// It fails.
+    Fails,
+    /// A bit of it is wrong.
+    Flip,
+    /// A sector is what it was before.
+    Stale,
+    /// A sector is another one.
+    Misdirected,
 }
 
 /// Operations on a disk that can be made to fail.

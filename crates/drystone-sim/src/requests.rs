@@ -26,6 +26,7 @@ impl Seen {
             Rev::Back(n) => (self.revision - n).max(1),
             Rev::Ahead(n) => self.revision + n,
             Rev::Compacted(n) => (self.compacted + n).max(1),
+            Rev::At(n) => n,
             Rev::Resume => self.heard + 1,
         }
     }

@@ -53,6 +53,10 @@ pub(crate) enum Event {
     Sweep(usize, u64),
     Synced(usize, u64),
     LogIdle(usize, u64, u64),
+    /// What was applied is told.
+    News(usize, u64),
+    /// A long read ends.
+    LongRead(usize, u64, u64),
     Flushed(usize, u64),
     /// A message of a member arrives, with the store that a snapshot brings.
     Deliver(Box<Envelope>),
@@ -246,6 +250,8 @@ impl World {
             | Event::Sweep(m, incarnation)
             | Event::Synced(m, incarnation)
             | Event::LogIdle(m, incarnation, _)
+            | Event::News(m, incarnation)
+            | Event::LongRead(m, incarnation, _)
             | Event::Flushed(m, incarnation)
             | Event::SnapshotLost(m, incarnation, _)
             | Event::Request(m, incarnation, _)
@@ -284,6 +290,8 @@ impl World {
             Event::Sweep(m, _) => self.sweep_due(m),
             Event::Synced(m, _) => self.synced(m),
             Event::LogIdle(m, _, round) => self.log_idle(m, round),
+            Event::News(m, _) => self.news(m),
+            Event::LongRead(m, _, ask) => self.long_read_ends(m, ask),
             Event::Flushed(m, _) => self.store_flushed(m),
             Event::Deliver(envelope) => self.deliver(*envelope),
             Event::SnapshotLost(m, _, to) => self.snapshot_lost(m, to),

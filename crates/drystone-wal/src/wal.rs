@@ -369,7 +369,6 @@ impl Wal {
         self.check_room(record_bytes(mark.conf.len()), true)?;
         let kind = if self.state.term(index) == Some(mark.at.term) {
             self.state.compact(mark.at).map_err(|reason| self.out_of_order(index, reason))?;
-            mark!("wal.marked_own_snapshot");
             Kind::Compact
         } else {
             mark!("wal.restarted_by_snapshot");

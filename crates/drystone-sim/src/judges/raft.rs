@@ -252,7 +252,12 @@ impl Raft {
                 ),
             );
         }
-        let (was, is) = (image.hard_state, found.hard_state);
+        let (was, mut is) = (image.hard_state, found.hard_state);
+        // The hard state of a new term may be torn off from its entries: no vote was given then.
+        let newest = terms.last_key_value().map_or(found.before.term, |(_, term)| *term);
+        if newest > is.term {
+            is = HardState { term: newest, vote: MemberId(0), ..is };
+        }
         if is.term < was.term || (is.term == was.term && !was.vote.is_none() && is.vote != was.vote)
         {
             self.blame(

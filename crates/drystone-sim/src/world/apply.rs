@@ -4,6 +4,7 @@ use super::{Event, LEASE_TICK, World};
 use crate::clock::MILLISECOND;
 use crate::host::{Actor, ApplyInput, Input, Process, Token};
 use crate::plan::Moment;
+use crate::random::Draw;
 use drystone_member::{Done, Work};
 use drystone_raft::SnapshotMeta;
 use drystone_types::{Entry, LogIndex, MemberId};
@@ -31,6 +32,9 @@ impl World {
     pub(super) fn run_apply(&mut self, m: usize) {
         let now = self.now;
         let Some(process) = &mut self.hosts[m].process else { return };
+        if process.news.is_some() {
+            return;
+        }
         if now < process.apply_busy_until {
             let (until, incarnation) = (process.apply_busy_until, self.hosts[m].incarnation);
             if let Some(process) = &mut self.hosts[m].process {
@@ -96,7 +100,7 @@ impl World {
                 Work::Install { snapshot, number } => {
                     self.apply(m, &mut entries);
                     let Some(process) = &mut self.hosts[m].process else { return };
-                    if process.persisted < number {
+                    if process.persisted < number || process.news.is_some() {
                         // Not before the log names it.
                         work.push_front(Work::Install { snapshot, number });
                         process.apply_inputs.push_front(ApplyInput::Work(work));
@@ -139,7 +143,25 @@ impl World {
         if self.is_doomed(m, Moment::AfterApply) {
             return self.meet_doom(m);
         }
+        if self.timing.percent(self.knobs.late_news_percent) {
+            // The thread is held up here: readers see the new state, nobody heard of it.
+            let span = self.between(self.knobs.apply_us);
+            let incarnation = self.hosts[m].incarnation;
+            if let Some(process) = &mut self.hosts[m].process {
+                process.news = Some(done);
+                self.after(span, Event::News(m, incarnation));
+            }
+            return;
+        }
         self.finish(m, done);
+    }
+
+    pub(super) fn news(&mut self, m: usize) {
+        let Some(process) = &mut self.hosts[m].process else { return };
+        if let Some(done) = process.news.take() {
+            self.finish(m, done);
+            self.wake(m, Actor::Apply);
+        }
     }
 
     /// Tells everyone what came of applying, in the server's order.
@@ -284,6 +306,9 @@ impl World {
         self.trace.say(self.now, format_args!("m{m} installed snapshot {}", done.applied.index));
         self.judges.store.installed(self.now, m, self.hosts[m].process.as_ref(), done.applied);
         self.judges.raft.installed(m, done.applied.index);
+        if self.is_doomed(m, Moment::AfterInstall) {
+            return self.meet_doom(m);
+        }
         self.finish(m, done);
     }
 }

@@ -5,6 +5,7 @@ use super::node::START;
 use super::{Event, World};
 use crate::clock::MILLISECOND;
 use crate::host::{ApplyInput, Ask, Input, Origin, Stage, Token};
+use crate::random::Draw;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
     self as etcd, InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, RequestHeader,
@@ -14,12 +15,15 @@ use drystone_api::limits::{LEASE_TTL_SECONDS_MAX, TXN_DEPTH_MAX, TXN_OPS_MAX, tx
 use drystone_judge::{Outcome, Request, Response};
 use drystone_lease::{Renewed, TimeToLive};
 use drystone_machine::{Answer, NotPrimary, convert};
-use drystone_mvcc::{OpError, validate};
+use drystone_mvcc::{OpError, Snapshot, validate};
 use drystone_types::LeaseId;
 use prost::Message as _;
+use rand::Rng;
 
 /// How long a member waits before it asks for the leader again, as the server's lease service.
 const FORWARD_PAUSE: u64 = 50 * MILLISECOND;
+/// How long a long read takes at most.
+const LONG_READ_MAX: u64 = 1_000 * MILLISECOND;
 /// Entries that applying may lag behind before commands are refused.
 const APPLY_LAG_ENTRIES_MAX: u64 = drystone_api::limits::APPLY_LAG_ENTRIES_MAX;
 
@@ -95,11 +99,32 @@ impl World {
         }
     }
 
-    /// Answers a read from what is published.
+    /// Answers a read from what is published. A long one holds on to that for a while, and
+    /// what it lets go of must wait.
     fn read_now(&mut self, m: usize, id: u64) {
+        let long = self.timing.percent(self.knobs.long_reads_percent);
+        let span = self.timing.random_range(0..=LONG_READ_MAX);
+        let Some(process) = &mut self.hosts[m].process else { return };
+        let snapshot = process.applier.machine().reader().snapshot();
+        if long {
+            process.long_reads.insert(id, snapshot);
+            let incarnation = self.hosts[m].incarnation;
+            self.after(span, Event::LongRead(m, incarnation, id));
+            return;
+        }
+        self.answer_read(m, id, &snapshot);
+    }
+
+    pub(super) fn long_read_ends(&mut self, m: usize, id: u64) {
+        let Some(process) = &mut self.hosts[m].process else { return };
+        if let Some(snapshot) = process.long_reads.remove(&id) {
+            self.answer_read(m, id, &snapshot);
+        }
+    }
+
+    fn answer_read(&mut self, m: usize, id: u64, snapshot: &Snapshot) {
         let Some(process) = &self.hosts[m].process else { return };
         let Some(ask) = process.asks.get(&id) else { return };
-        let snapshot = process.applier.machine().reader().snapshot();
         let result: Result<Response, OpError> = match &ask.request {
             Request::Range(range) => snapshot
                 .range(&convert::range(range.clone()))

@@ -4,9 +4,9 @@ use super::life::LOG_DIR;
 use super::{Event, World};
 use crate::clock::{MILLISECOND, Micros};
 use crate::host::{Doom, Input};
-use crate::plan::{Crash, DiskOp, Fault, What};
+use crate::plan::{Crash, DiskOp, Fault, Misread, What};
 use drystone_types::LogIndex;
-use drystone_wal::testing::Op;
+use drystone_wal::testing::{Misread as LogMisread, Op};
 use drystone_wal::{Disk, Wal};
 use rand::Rng;
 use std::path::Path;
@@ -83,6 +83,7 @@ impl World {
                 }
             }
             fault @ (Fault::FailDisk { .. }
+            | Fault::Misread { .. }
             | Fault::FailStore { .. }
             | Fault::FullDisk { .. }
             | Fault::FlipBit { .. }
@@ -148,6 +149,24 @@ impl World {
                 host.impaired = true;
                 disks.log.fail_nth(disk_op(op), nth);
                 self.counts.fault("failing disk");
+            }
+            Fault::Misread { member, misread, nth } => {
+                let m = self.member(member);
+                // It comes when the log is read, and that is when the member starts.
+                if self.hosts[m].process.is_some() {
+                    self.crash(m, Crash::Kill);
+                    self.come_back(m, 100);
+                }
+                let host = &mut self.hosts[m];
+                let Some(disks) = &host.disks else { return };
+                host.impaired = true;
+                match misread {
+                    Misread::Fails => disks.log.fail_nth(Op::Read, nth),
+                    Misread::Flip => disks.log.misread_nth(LogMisread::Flip, nth),
+                    Misread::Stale => disks.log.misread_nth(LogMisread::Stale, nth),
+                    Misread::Misdirected => disks.log.misread_nth(LogMisread::Misdirected, nth),
+                }
+                self.counts.fault("misread");
             }
             Fault::FailStore { member, flush, .. } => {
                 let host = &mut self.hosts[usize::from(member) % self.knobs.members as usize];

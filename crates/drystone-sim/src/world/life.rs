@@ -11,7 +11,7 @@ use drystone_machine::MachineConfig;
 use drystone_member::{Applier, ApplierConfig, Feed, Leadership, LogWriter, Node, NodeConfig};
 use drystone_raft::{Recovered, Replica};
 use drystone_types::{Applied, LogIndex};
-use drystone_wal::testing::{CrashMode, Op, SimDisk};
+use drystone_wal::testing::{CrashMode, Op, Sector, SimDisk};
 use drystone_wal::{Identity, Wal};
 use drystone_watch::Hub;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -65,7 +65,9 @@ impl World {
     pub(super) fn found(&mut self) {
         let (entries, hard_state) = self.founding.log();
         for m in 0..self.hosts.len() {
-            let log = SimDisk::new(self.disk_rng.random());
+            let sector =
+                if self.knobs.large_sectors { Sector::Bytes4096 } else { Sector::Bytes512 };
+            let log = SimDisk::with_sector(self.disk_rng.random(), sector);
             let (config, identity) = (self.wal_config(), self.identity(m));
             let mut wal = Wal::create(Arc::new(log.clone()), Path::new(LOG_DIR), config, identity)
                 .expect("a new disk takes a new log");
@@ -161,6 +163,8 @@ impl World {
                 entry_bytes_max_per_message: self.knobs.message_bytes_max,
                 inflight_messages_max: self.knobs.inflight_messages_max,
                 uncommitted_bytes_max: self.knobs.uncommitted_bytes_max,
+                unapplied_bytes_max: self.knobs.uncommitted_bytes_max
+                    + self.knobs.unapplied_bytes_more,
                 committed_bytes_max_per_ready: self.knobs.committed_bytes_max_per_ready,
                 ..drystone_raft::Config::new(self.hosts[m].id)
             },
@@ -202,6 +206,8 @@ impl World {
             applier,
             apply_inputs: VecDeque::new(),
             apply_busy_until: 0,
+            news: None,
+            long_reads: BTreeMap::new(),
             sweeping,
             sweep_due: false,
             leases_due: false,
@@ -231,8 +237,9 @@ impl World {
                 lease: LeaseConfig {
                     ttl_seconds_min: knobs.ttl_seconds_min,
                     expiry_retry: Duration::from_millis(knobs.expiry_retry_ms),
+                    spread_leases_min: knobs.spread_leases_min,
+                    spread_expiries_per_second_max: knobs.spread_leases_min,
                     checkpoint_interval: Some(Duration::from_millis(knobs.checkpoint_interval_ms)),
-                    ..LeaseConfig::default()
                 },
                 ..MachineConfig::default()
             },
@@ -300,6 +307,7 @@ impl World {
             Crash::PowerLose => disks.log.crash(CrashMode::Lose),
             Crash::PowerPrefix => disks.log.crash(CrashMode::Prefix),
             Crash::PowerScatter => disks.log.crash(CrashMode::Scatter),
+            Crash::PowerZeros => disks.log.crash(CrashMode::Zeros),
         }
         // The store has no log of its own: also a process that is merely killed loses what was
         // not flushed.
@@ -372,6 +380,7 @@ fn moment_name(moment: Moment) -> &'static str {
         Moment::InSync => "crash in a sync",
         Moment::AfterSync => "crash after a sync",
         Moment::AfterApply => "crash after applying",
+        Moment::AfterInstall => "crash after taking over a snapshot",
         Moment::InFlush => "crash in a flush",
         Moment::InSend => "crash between messages",
     }
