@@ -1,7 +1,7 @@
 //! What must hold before a change lands, and what mends it.
 
 use crate::process::Step;
-use crate::{codegen, layers, prerequisites};
+use crate::{codegen, layers, prerequisites, sim};
 use std::path::Path;
 
 /// Arguments of `cargo xtask ci`.
@@ -12,7 +12,7 @@ pub(crate) struct CiArgs {
     without_tests: bool,
 }
 
-/// Prerequisites, then every test.
+/// Prerequisites, then every test, and a share of simulation.
 pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
     prerequisites::compare(root)?;
     // One build for all: RocksDB is compiled anew for every other selection of packages. The
@@ -25,7 +25,8 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
     Step::cargo(root)
         .words("test --package drystone-conformance --features etcd-client --test etcd_client")
         .run()?;
-    Step::cargo(root).words("test --workspace --doc").run()
+    Step::cargo(root).words("test --workspace --doc").run()?;
+    sim::share(root)
 }
 
 /// Everything CI holds: formatting, lints, layers, generated code, docs and tests. Writes

@@ -8,6 +8,7 @@ mod codegen;
 mod layers;
 mod prerequisites;
 mod process;
+mod sim;
 mod up;
 
 use std::path::PathBuf;
@@ -34,6 +35,8 @@ enum Verb {
     Chaos(cluster::ChaosArgs),
     /// Measure Drystone and etcd under the same loads, side by side.
     Bench(cluster::BenchArgs),
+    /// Run whole clusters in simulation, each from one seed, and judge them.
+    Sim(sim::Args),
     /// Check prerequisites, then run every test.
     Test,
     /// Everything CI holds: formatting, lints, layers, generated code, docs and tests.
@@ -52,6 +55,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Cluster(args) => cluster::run(&args, &root),
         Verb::Chaos(args) => cluster::chaos(&args, &root),
         Verb::Bench(args) => cluster::bench(&args, &root),
+        Verb::Sim(args) => sim::run(&args, &root),
         Verb::Test => checks::test(&root),
         Verb::Ci(args) => checks::ci(&args, &root),
         Verb::Fix => checks::fix(&root),

@@ -8,8 +8,10 @@ use crate::random::{Draw, Purpose, stream};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// The settings of a run. Times are in microseconds unless the name says otherwise.
+/// The settings of a run. Times are in microseconds unless the name says otherwise. What a kept
+/// plan does not say is as in [`Knobs::default`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "each is the setting of its name, in the crate that has it")]
 pub struct Knobs {
     // The cluster.
@@ -182,5 +184,73 @@ impl Knobs {
     #[must_use]
     pub fn election_ms(&self) -> u64 {
         self.tick_ms * self.election_ticks as u64
+    }
+}
+
+/// Three members that are set as the server sets them, on quick disks and calm links.
+impl Default for Knobs {
+    fn default() -> Self {
+        Self {
+            members: 3,
+            tick_ms: 100,
+            election_ticks: 10,
+            flush_entries: 10_000,
+            catchup_entries: 5_000,
+            snapshot_hold_ticks: 100,
+            log_bytes_max: 512 << 20,
+            reads_max: 65_536,
+            long_reads_percent: 0,
+            late_news_percent: 0,
+            read_retry_ticks: 5,
+            message_bytes_max: 1 << 20,
+            inflight_messages_max: 128,
+            uncommitted_bytes_max: 128 << 20,
+            unapplied_bytes_more: 128 << 20,
+            committed_bytes_max_per_ready: 16 << 20,
+            inbox_max: 4_096,
+            round_inputs_max: 4_096,
+            large_sectors: false,
+            segment_bytes: 64 << 10,
+            recycle_segments_max: 2,
+            wal_buffer_bytes_max: 64 << 10,
+            unflushed_batches_max: 4_096,
+            value_cache_bytes: 1 << 20,
+            compaction_batch_revisions: 1_000,
+            compaction_sleep_ms: 10,
+            ttl_seconds_min: drystone_judge::TTL_SECONDS_MIN,
+            spread_leases_min: 1_000,
+            expiry_retry_ms: 3_000,
+            checkpoint_interval_ms: 5_000,
+            expiries_max: 500,
+            feed_bytes_max: 64 << 20,
+            piece_bytes: 1 << 20,
+            pieces_max: 4,
+            queue_responses_max: 1_024,
+            queue_bytes_max: 8 << 20,
+            queues_bytes_max: 256 << 20,
+            response_revisions_max: 1_000,
+            response_bytes_max: 8 << 20,
+            fragment_bytes: 2 << 20,
+            catch_up_watchers_max: 4_096,
+            catch_up_revisions: 4_000,
+            progress_interval_ms: 600_000,
+            sync_us: (500, 2_000),
+            apply_us: (10, 100),
+            thread_us: (1, 50),
+            flush_us: (1_000, 10_000),
+            link_us: (100, 1_000),
+            client_us: (100, 1_000),
+            read_us: (1, 100),
+            loss_percent: 0,
+            duplicate_percent: 0,
+            drift_ppm_max: 0,
+            clients: 4,
+            operations: 400,
+            duration_ms: 15_000,
+            keys: 16,
+            leases: 4,
+            request_timeout_ms: 2_000,
+            faults: 10,
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! What is done to a cluster, and when: operations of clients and faults, as data.
 //!
 //! A plan is drawn from a seed and then does not need its generator any more: a failing run is
-//! kept as its plan, which goes on meaning the same when generators change.
+//! kept as its plan, which goes on meaning the same when generators change. It is kept as JSON
+//! ([`crate::Kept`]): fields that are new since then are their type's default in it, so a new
+//! field's default must mean what was done before there was one, and a new field of a variant
+//! needs its own `#[serde(default)]`. Fields that went are passed over.
 
 use crate::knobs::Knobs;
 use serde::{Deserialize, Serialize};
@@ -50,7 +53,7 @@ pub struct Ask {
 }
 
 /// Which keys.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Keys {
     /// One key.
     One(u16),
@@ -59,13 +62,15 @@ pub enum Keys {
     /// From this one on.
     From(u16),
     /// All of them.
+    #[default]
     All,
 }
 
 /// A revision, as the client sees it when it asks.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Rev {
     /// Zero: the newest, or from now on.
+    #[default]
     Now,
     /// So many before the newest that the client has seen.
     Back(i64),
@@ -133,7 +138,8 @@ pub enum Op {
 
 /// A put. The value is made from a number that no other put of the plan has, unless it is to
 /// meet another.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "fields of etcd's PutRequest")]
 pub struct Put {
     pub key: u16,
@@ -146,7 +152,8 @@ pub struct Put {
 }
 
 /// A range.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "fields of etcd's RangeRequest")]
 pub struct Range {
     pub keys: Keys,
@@ -165,6 +172,7 @@ pub struct Range {
 
 /// A transaction.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "fields of etcd's TxnRequest")]
 pub struct Txn {
     pub compare: Vec<Compare>,
@@ -203,7 +211,8 @@ pub enum TxnOp {
 }
 
 /// A watch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "fields of etcd's WatchCreateRequest")]
 pub struct Watch {
     pub keys: Keys,

@@ -12,11 +12,13 @@ mod watch;
 
 pub(crate) use ask::response;
 
+use crate::attempt::PANIC;
 use crate::clock::{Clock, Micros, SECOND};
 use crate::host::{Actor, Host};
 use crate::judges::Judges;
 use crate::knobs::Knobs;
 use crate::network::{Fate, Network};
+use crate::panics;
 use crate::plan::Plan;
 use crate::random::{Draw, Purpose, stream};
 use crate::report::{Counts, Report};
@@ -31,6 +33,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use watch::Stream;
 
 /// How often the hub looks at the clock when nothing else wakes it, as the server's does.
@@ -209,7 +212,10 @@ impl World {
         self.at(self.knobs.duration_ms * 1_000, Event::Settle);
         while let Some(Reverse(due)) = self.queue.pop() {
             self.now = due.at;
-            self.happen(due.event);
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.happen(due.event))) {
+                self.judges.blame(PANIC, "nobody panics", panics::caught(panic.as_ref()));
+                break;
+            }
             if self.finished || self.judges.is_full() {
                 break;
             }

@@ -1,4 +1,5 @@
 //! Runs of whole clusters.
 
+mod regress;
 mod seeds;
 mod tables;
