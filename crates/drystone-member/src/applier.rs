@@ -58,6 +58,10 @@ pub struct LeaderCommand {
     pub data: Bytes,
     /// The term it was decided in.
     pub term: Term,
+    /// The newest entry that was applied when it was decided.
+    pub decided_at: LogIndex,
+    /// The lease that it ends, if it ends one.
+    pub ends: Option<LeaseId>,
 }
 
 /// The machine, the reads that wait for it, and what a leader decides by its clock.
@@ -165,15 +169,16 @@ impl<R> Applier<R> {
             return Vec::new();
         }
         let term = self.leadership.term;
+        let decided_at = self.machine.applied().index;
         let mut commands: Vec<LeaderCommand> = self
             .machine
             .expired_leases(now, self.config.expiries_max)
             .into_iter()
-            .map(|id| LeaderCommand { data: revoke(id), term })
+            .map(|id| LeaderCommand { data: revoke(id), term, decided_at, ends: Some(id) })
             .collect();
         let due = self.machine.due_checkpoints(now, self.config.checkpoints_max);
         if !due.is_empty() {
-            commands.push(LeaderCommand { data: checkpoint(&due), term });
+            commands.push(LeaderCommand { data: checkpoint(&due), term, decided_at, ends: None });
         }
         commands
     }

@@ -27,6 +27,7 @@
 
 mod applier;
 mod bootstrap;
+mod grants;
 mod log;
 mod node;
 mod reads;

@@ -1,5 +1,7 @@
 //! The consensus side of a member: inputs in, effects out.
 
+use crate::applier::LeaderCommand;
+use crate::grants::Grants;
 use crate::reads::Reads;
 use bytes::Bytes;
 use drystone_probe::{mark, planted};
@@ -139,6 +141,8 @@ pub struct Node<R> {
     /// Members that a snapshot is made for or sent to.
     snapshots_under_way: BTreeSet<MemberId>,
     hold_ticks: usize,
+    /// Grants in the part of the log that is not applied; only while this member leads.
+    grants: Grants,
 }
 
 impl<R> Node<R> {
@@ -161,6 +165,7 @@ impl<R> Node<R> {
             confirmed: VecDeque::new(),
             snapshots_under_way: BTreeSet::new(),
             hold_ticks: 0,
+            grants: Grants::default(),
         }
     }
 
@@ -202,18 +207,40 @@ impl<R> Node<R> {
         self.replica.propose_batch(batch)
     }
 
-    /// Proposes a command only while this member leads in `term`: for what a leader decides,
-    /// such as the end of a lease, which a successor must be free to decide otherwise.
+    /// Proposes what a leader decided, such as the end of a lease, only while this member leads
+    /// in that term: a successor must be free to decide otherwise. The end of a lease is
+    /// dropped, too, when the log meanwhile grants a lease of the same id anew: it was not meant,
+    /// and would end with all its keys. Whoever decided asks again if it still holds.
     ///
     /// # Errors
-    /// [`ProposeError::Dropped`] when this member does not lead in that term.
-    pub fn propose_as_leader(&mut self, data: Bytes, term: Term) -> Result<(), ProposeError> {
-        let leads = self.replica.role() == Role::Leader && self.replica.term() == term;
+    /// [`ProposeError::Dropped`] when the command has been overtaken like that.
+    pub fn propose_as_leader(&mut self, command: LeaderCommand) -> Result<(), ProposeError> {
+        let leads = self.replica.role() == Role::Leader && self.replica.term() == command.term;
         if !leads {
             mark!("member.leader_command_came_late");
             return Err(ProposeError::Dropped);
         }
-        self.replica.propose(data)
+        if self.is_granted_anew(&command) {
+            return Err(ProposeError::Dropped);
+        }
+        self.replica.propose(command.data)
+    }
+
+    /// Whether the log holds a grant of the lease that a command ends, behind what was applied
+    /// when it was decided. The leader's log is all that can come before its own proposal.
+    fn is_granted_anew(&mut self, command: &LeaderCommand) -> bool {
+        let Some(lease) = command.ends else { return false };
+        let Some(entries) = self.replica.entries_after(self.grants.seen.max(command.decided_at))
+        else {
+            return true;
+        };
+        self.grants.look(&entries);
+        self.grants.forget(command.decided_at);
+        let anew = self.grants.granted.get(&lease).is_some_and(|at| *at > command.decided_at);
+        if anew {
+            mark!("member.expired_lease_granted_anew");
+        }
+        anew
     }
 
     /// Lets a linearizable read wait for a confirmation of leadership that begins after this
@@ -455,6 +482,8 @@ impl<R> Node<R> {
         }
         let elected = !now.leader.is_none() && now.leader != self.leadership.leader;
         self.leadership = now;
+        // Another leader may overrule what was seen.
+        self.grants = Grants::default();
         if elected && let Some(context) = self.reads.restart() {
             mark!("member.read_round_found_a_leader");
             self.ask(context);

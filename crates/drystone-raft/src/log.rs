@@ -74,6 +74,12 @@ impl Log {
         self.start.index.0 + self.entries.len() as u64
     }
 
+    /// The entries after `index`, as far as they are held.
+    pub(crate) fn after(&self, index: u64) -> impl Iterator<Item = &Entry> {
+        let skipped = index.saturating_sub(self.start.index.0);
+        self.entries.iter().skip(usize::try_from(skipped).unwrap_or(usize::MAX))
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes

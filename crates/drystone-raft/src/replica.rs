@@ -10,7 +10,7 @@ pub use status::{PeerState, PeerStatus, Role, Status};
 
 use crate::conf_change::check_membership;
 use crate::config::Config;
-use crate::convert::conf_state_out;
+use crate::convert::{conf_state_out, entry_out};
 use crate::error::RecoverError;
 use crate::log::Log;
 use crate::logger::logger;
@@ -163,6 +163,25 @@ impl Replica {
             return None;
         }
         log.term(index.0).ok().map(Term)
+    }
+
+    /// The entries after `index`, also those that are not durable, in order; `None` when the log
+    /// does not reach back so far. Their data are shared. Ask for what is not applied yet: the
+    /// answer is as long as what lies there.
+    #[must_use]
+    pub fn entries_after(&self, index: LogIndex) -> Option<Vec<Entry>> {
+        let held = self.raw.store();
+        if index < held.start().index {
+            return None;
+        }
+        let mut entries: Vec<Entry> = held.after(index.0).cloned().collect();
+        // What no `Ready` has handed out yet may overrule some of it.
+        for entry in self.raw.raft.raft_log.unstable_entries() {
+            if entry.index > index.0 && entry.index > held.last() {
+                entries.push(entry_out(entry.clone()));
+            }
+        }
+        Some(entries)
     }
 
     /// Bytes of log in memory, entries' overhead included.

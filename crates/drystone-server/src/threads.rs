@@ -120,7 +120,7 @@ impl MemberThread {
         match input {
             Input::Propose { id, data } => proposals.push((id, data)),
             Input::Lead(command) => {
-                if let Err(error) = self.node.propose_as_leader(command.data, command.term) {
+                if let Err(error) = self.node.propose_as_leader(command) {
                     tracing::debug!(%error, "a leader's command was not proposed");
                 }
             }

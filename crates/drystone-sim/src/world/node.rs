@@ -62,7 +62,7 @@ impl World {
             Input::Propose { id, data } => proposals.push((id, data)),
             Input::Lead(command) => {
                 // A leader that is none any more has nothing to say.
-                let _ = process.node.propose_as_leader(command.data, command.term);
+                let _ = process.node.propose_as_leader(command);
             }
             Input::Read(token) => {
                 if process.node.read(token).is_err() {
