@@ -7,15 +7,6 @@ use std::path::{Path, PathBuf};
 /// What switches marks and planted faults on (`drystone-probe`).
 const CFG: &str = "--cfg drystone_sim";
 
-/// Planted faults that take more runs to find than every run of the tests can spend.
-const FOUND_LATE: &[&str] = &[
-    "member.install_before_log",
-    "member.read_before_first_commit",
-    "member.read_context_reused",
-    "member.read_without_quorum",
-    "watch.progress_overtaken",
-];
-
 /// Arguments of `cargo xtask sim`.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
@@ -35,8 +26,7 @@ pub(crate) fn run(args: &Args, root: &Path) -> anyhow::Result<()> {
 pub(crate) fn share(root: &Path) -> anyhow::Result<()> {
     call(root, &["--runs", "1500"])?;
     call(root, &["--repeat", "20"])?;
-    let skipped = FOUND_LATE.iter().flat_map(|name| ["--skip", name]);
-    call(root, &["mutants", "--runs-max", "300"].into_iter().chain(skipped).collect::<Vec<_>>())
+    call(root, &["mutants"])
 }
 
 fn call(root: &Path, words: &[&str]) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! What many runs came to.
 
 use crate::attempt::{Attempt, Finding};
+use crate::marks::{MARKS, OUT_OF_REACH};
 use crate::report::Counts;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -90,9 +91,11 @@ impl Tally {
         kinds
     }
 
-    /// Marks that no run passed, of those that there are.
+    /// Marks that no run passed, of those that are in reach.
     #[must_use]
     pub fn blind_spots(&self) -> Vec<&'static str> {
-        crate::marks::MARKS.iter().copied().filter(|mark| !self.marks.contains_key(mark)).collect()
+        let in_reach = |mark: &&str| OUT_OF_REACH.iter().all(|(out, _)| out != mark);
+        let is_blind = |mark: &&str| !self.marks.contains_key(mark);
+        MARKS.iter().copied().filter(in_reach).filter(is_blind).collect()
     }
 }
