@@ -6,11 +6,11 @@ use crate::reads::Reads;
 use bytes::Bytes;
 use drystone_probe::{mark, planted};
 use drystone_raft::{
-    ApplyConfChangeError, ConfChange, Message, ProposeError, Ready, Replica, Role, SnapshotError,
-    SnapshotMeta, StepError,
+    ApplyConfChangeError, ConfChange, Message, MessageKind, ProposeError, Ready, Replica, Role,
+    SnapshotError, SnapshotMeta, StepError,
 };
 use drystone_types::{ConfState, Entry, HardState, LogIndex, MemberId, Term};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Settings of a [`Node`].
 #[derive(Clone, Debug)]
@@ -123,6 +123,21 @@ impl<R> Default for Effects<R> {
     }
 }
 
+/// How far a snapshot for a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transfer {
+    /// It is being made.
+    Making,
+    /// The replica has it on offer for so many ticks. It may find that the member does not need
+    /// it any more, and then sends nothing.
+    Offered { ticks: usize },
+    /// It is on its way; the end of that will be reported.
+    Sent,
+}
+
+/// Ticks after which an offer that was not taken no longer holds the log.
+const OFFER_TICKS_MAX: usize = 20;
+
 /// One replica with the reads that wait on it and the log it may drop.
 ///
 /// `R` stands for a waiting read; the node only hands it back.
@@ -138,8 +153,8 @@ pub struct Node<R> {
     compacted: LogIndex,
     pending: Effects<R>,
     confirmed: VecDeque<(LogIndex, Vec<R>)>,
-    /// Members that a snapshot is made for or sent to.
-    snapshots_under_way: BTreeSet<MemberId>,
+    /// Members that a snapshot is made for or sent to, and how far it is.
+    snapshots_under_way: BTreeMap<MemberId, Transfer>,
     hold_ticks: usize,
     /// Grants in the part of the log that is not applied; only while this member leads.
     grants: Grants,
@@ -163,7 +178,7 @@ impl<R> Node<R> {
             compacted: LogIndex(0),
             pending: Effects::default(),
             confirmed: VecDeque::new(),
-            snapshots_under_way: BTreeSet::new(),
+            snapshots_under_way: BTreeMap::new(),
             hold_ticks: 0,
             grants: Grants::default(),
         }
@@ -173,6 +188,7 @@ impl<R> Node<R> {
     pub fn tick(&mut self) {
         self.replica.tick();
         self.hold_ticks = self.hold_ticks.saturating_sub(1);
+        self.age_offers();
         if let Some(context) = self.reads.tick() {
             self.ask(context);
         }
@@ -318,7 +334,43 @@ impl<R> Node<R> {
         self.replica.offer_snapshot(meta, &[to]).inspect_err(|_| {
             mark!("member.snapshot_refused");
             self.snapshots_under_way.remove(&to);
-        })
+        })?;
+        self.snapshots_under_way.insert(to, Transfer::Offered { ticks: 0 });
+        Ok(())
+    }
+
+    fn age_offers(&mut self) {
+        self.snapshots_under_way.retain(|_, transfer| match transfer {
+            Transfer::Offered { ticks } if *ticks >= OFFER_TICKS_MAX => {
+                mark!("member.snapshot_offer_lapsed");
+                false
+            }
+            Transfer::Offered { ticks } => {
+                *ticks += 1;
+                true
+            }
+            Transfer::Making | Transfer::Sent => true,
+        });
+    }
+
+    /// Follows the snapshots that a `Ready` asks for and sends.
+    fn track_snapshots(&mut self, ready: &Ready) {
+        for peer in &ready.snapshots_wanted {
+            // An offer that does not serve the member any more is made anew: it caught up when
+            // the offer came, and the log has been cut since.
+            let transfer = self.snapshots_under_way.get(peer);
+            if matches!(transfer, None | Some(Transfer::Offered { .. })) {
+                mark!("member.snapshot_wanted");
+                self.snapshots_under_way.insert(*peer, Transfer::Making);
+                self.pending.snapshots_wanted.push(*peer);
+            }
+        }
+        let messages = ready.messages.iter().chain(&ready.messages_after_persist);
+        for message in messages.filter(|message| message.kind == MessageKind::Snapshot) {
+            self.snapshots_under_way.insert(message.to, Transfer::Sent);
+            // One snapshot is made for one member: the next one gets its own.
+            self.replica.withdraw_snapshot();
+        }
     }
 
     /// No snapshot for `to` could be made; it is asked for again while `to` needs one.
@@ -425,6 +477,7 @@ impl<R> Node<R> {
     }
 
     fn take_ready(&mut self, ready: Ready) {
+        self.track_snapshots(&ready);
         for state in ready.read_states {
             if let Some(confirmed) = self.reads.confirmed(&state.context, state.index) {
                 self.confirmed.push_back(confirmed);
@@ -432,12 +485,6 @@ impl<R> Node<R> {
         }
         for context in ready.reads_dropped {
             self.reads.dropped(&context);
-        }
-        for peer in ready.snapshots_wanted {
-            if self.snapshots_under_way.insert(peer) {
-                mark!("member.snapshot_wanted");
-                self.pending.snapshots_wanted.push(peer);
-            }
         }
         self.pending.send.extend(ready.messages);
         if let Some(snapshot) = &ready.snapshot {

@@ -42,6 +42,7 @@ pub const MARKS: &[&str] = &[
     "member.snapshot_installed",
     "member.snapshot_lost",
     "member.snapshot_marked",
+    "member.snapshot_offer_lapsed",
     "member.snapshot_refused",
     "member.snapshot_wanted",
     "mvcc.compaction_refused",

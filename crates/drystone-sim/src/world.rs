@@ -78,7 +78,8 @@ pub(crate) enum Event {
     Piece(usize, u64),
     /// A stream's client reads on.
     Read(usize),
-    Command(usize, u64, Box<crate::host::HubCommand>),
+    /// The next request on a stream arrives at its member.
+    Command(usize, u64, usize),
     Step(usize),
     Start(usize, u64),
     Settle,
@@ -309,7 +310,7 @@ impl World {
             Event::Retry(client, ask) => self.retry(client, *ask),
             Event::Piece(stream, at) => self.piece_arrives(stream, at),
             Event::Read(stream) => self.read_stream(stream),
-            Event::Command(m, _, command) => self.hub_command(m, *command),
+            Event::Command(m, _, stream) => self.hub_command(m, stream),
             Event::Step(n) => self.step(n),
             Event::Start(m, incarnation) => self.start_again(m, incarnation),
             Event::Settle => self.settle(),

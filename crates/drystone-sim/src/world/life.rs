@@ -358,6 +358,8 @@ impl World {
         if let Some(disks) = &mut host.disks {
             disks.log.set_capacity_bytes(None);
             disks.log.drop_caches();
+            // Faults that were still to come are called off.
+            disks.log.kill();
         }
     }
 

@@ -39,7 +39,9 @@ pub(super) struct Stream {
     reading: bool,
     stalled_until: Micros,
     last_arrival: Micros,
-    /// When the last request arrives at the member.
+    /// Requests on their way, in order.
+    requests: VecDeque<HubCommand>,
+    /// When the last of them arrives at the member.
     last_request: Micros,
 }
 
@@ -207,11 +209,15 @@ impl World {
         let free = self.now.max(self.network.clients_back_at(entry.member));
         let at = (free + span).max(entry.last_request);
         entry.last_request = at;
+        entry.requests.push_back(command);
         let (m, incarnation) = (entry.member, entry.incarnation);
-        self.at(at, Event::Command(m, incarnation, Box::new(command)));
+        self.at(at, Event::Command(m, incarnation, stream));
     }
 
-    pub(super) fn hub_command(&mut self, m: usize, command: HubCommand) {
+    /// Whichever event comes first brings the first request: a member that was stopped finds
+    /// what came meanwhile in order.
+    pub(super) fn hub_command(&mut self, m: usize, stream: usize) {
+        let Some(command) = self.streams[stream].requests.pop_front() else { return };
         if let Some(process) = &mut self.hosts[m].process {
             process.commands.push_back(command);
             self.wake(m, Actor::Hub);
@@ -287,6 +293,7 @@ impl World {
             reading: false,
             stalled_until: 0,
             last_arrival: 0,
+            requests: VecDeque::new(),
             last_request: 0,
         });
         self.history.streams.push(WatchStream {
