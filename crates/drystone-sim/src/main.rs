@@ -11,7 +11,11 @@ use std::process::ExitCode;
 
 /// Runs whole clusters in simulation, each from one seed, and judges everything they do.
 #[derive(Parser)]
-#[command(name = "cargo xtask sim", args_conflicts_with_subcommands = true)]
+#[command(
+    name = "cargo xtask sim",
+    bin_name = "cargo xtask sim",
+    args_conflicts_with_subcommands = true
+)]
 struct Arguments {
     #[command(subcommand)]
     verb: Option<Verb>,

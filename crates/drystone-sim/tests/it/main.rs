@@ -1,5 +1,6 @@
 //! Runs of whole clusters.
 
+mod findings;
 mod regress;
 mod seeds;
 mod tables;
