@@ -153,7 +153,13 @@ async fn perform(
         finale::collect(&mut stage, &notebook, load, &goal, struck.is_ok(), &mut figures).await;
     figures.took = shared.epoch.elapsed();
     drop(stage);
-    let Remains { mut history, mut faults } = collected?;
+    let Remains { mut history, mut faults } = match collected {
+        Ok(remains) => remains,
+        Err(error) => {
+            let kept = dir.keep();
+            return Err(error.context(format!("data and logs are kept in {}", kept.display())));
+        }
+    };
     if let Err(why) = struck {
         faults.push(format!("{why:#}"));
     }

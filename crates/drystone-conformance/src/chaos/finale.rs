@@ -66,8 +66,10 @@ pub(super) async fn collect(
     remains.history.operations = notebook.operations();
     remains.history.streams = streams;
     remains.history.lease_clock = LeaseClock { fastest: 1.0, slack: LEASE_SLACK };
-    if let Some(commit) = commit {
-        read_logs(stage, commit, &mut remains).await?;
+    if let Some(commit) = commit
+        && let Err(error) = read_logs(stage, commit, &mut remains).await
+    {
+        remains.faults.push(format!("{error:#}"));
     }
     Ok(remains)
 }

@@ -130,11 +130,12 @@ impl Stage {
         Ok(())
     }
 
-    /// Takes note of a member that ended by itself: how, and whether it did so in good order.
+    /// Takes note of a member that ended by itself: how, and whether it was with an error of its
+    /// own and not by a signal.
     pub(crate) fn ended(&mut self, member: usize, shared: &Shared) -> Option<(String, bool)> {
         let status = self.cluster.member_mut(member).reap()?;
         shared.runs[member].fetch_add(1, Ordering::AcqRel);
-        Some((describe(status), status.code().is_some()))
+        Some((describe(status), status.code().is_some_and(|code| code != 0)))
     }
 
     /// Starts these members, those of them that do not run.
