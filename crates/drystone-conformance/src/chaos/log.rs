@@ -3,16 +3,16 @@
 
 use anyhow::Context as _;
 use drystone_api::etcdserverpb::InternalRaftRequest;
-use drystone_judge::{Committed, History, Operation, Outcome, Request, StreamHeard};
+use drystone_judge::{Committed, History, Outcome, Request, StreamHeard};
 use drystone_types::{ClusterId, Entry, EntryKind, LogIndex, MemberId};
 use drystone_wal::{Config, FsDisk, Identity, Wal};
 use prost::Message as _;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The id of no proposal: nothing in the log has it.
+/// The id of the cluster's own commands, which no client's proposal has.
 const NOBODY: u64 = 0;
 
 /// One member's whole log.
@@ -97,8 +97,9 @@ fn request(command: &InternalRaftRequest) -> Option<Request> {
 pub(super) fn assign(history: &mut History) {
     let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
     for (place, entry) in history.log.iter().enumerate() {
-        let face = entry.command.as_ref().and_then(request).as_ref().and_then(face);
-        if let Some(face) = face {
+        // The end of a lease that ran out looks like one that was asked for.
+        let command = entry.command.as_ref().filter(|_| id(entry) != NOBODY);
+        if let Some(face) = command.and_then(request).as_ref().and_then(face) {
             places.entry(face).or_insert(place);
         }
     }
@@ -121,26 +122,18 @@ fn id(entry: &Committed) -> u64 {
     header.map_or(NOBODY, |header| header.id)
 }
 
-/// Notes when ends of leases that nobody asked for had been applied at the latest: when
+/// Notes when ends of leases that ran out had been applied at the latest: when
 /// somebody saw the revision that they made. For the judge of leases alone; for all others it
 /// would be too late.
 pub(super) fn time_expiries(history: &mut History) {
     let seen = first_seen(history);
-    let asked: BTreeSet<i64> = history.operations.iter().filter_map(revoked).collect();
     let points = revisions(&history.log);
     for (entry, (before, after)) in history.log.iter_mut().zip(points) {
         let revoke = entry.command.as_ref().and_then(|command| command.lease_revoke);
-        if revoke.is_some_and(|revoke| !asked.contains(&revoke.id)) && after > before {
+        if revoke.is_some() && id(entry) == NOBODY && after > before {
             let after = usize::try_from(after).unwrap_or(0);
             entry.applied_at = seen.get(after).copied().flatten();
         }
-    }
-}
-
-fn revoked(operation: &Operation) -> Option<i64> {
-    match &operation.request {
-        Request::LeaseRevoke(request) => Some(request.id),
-        _ => None,
     }
 }
 

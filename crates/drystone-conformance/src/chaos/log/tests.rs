@@ -2,7 +2,7 @@ use super::*;
 use drystone_api::etcdserverpb::{
     LeaseGrantRequest, LeaseRevokeRequest, PutRequest, PutResponse, RequestHeader, ResponseHeader,
 };
-use drystone_judge::{Response, StreamEnd, StreamEvent, WatchStream};
+use drystone_judge::{Operation, Response, StreamEnd, StreamEvent, WatchStream};
 use drystone_types::Term;
 
 fn entry(index: u64, data: &[u8]) -> Entry {
@@ -68,7 +68,11 @@ fn history() -> History {
     let entries: Vec<Entry> = commands
         .into_iter()
         .zip(1..)
-        .map(|(each, index)| entry(index, &command(10 + index, each)))
+        .map(|(each, index)| {
+            // The end of a lease that runs out is the cluster's own.
+            let id = if each.lease_revoke.is_some() { NOBODY } else { 10 + index };
+            entry(index, &command(id, each))
+        })
         .collect();
     let mut faults = Vec::new();
     let log = agree(&[entries], 4, &mut faults);
@@ -138,4 +142,14 @@ fn a_lease_that_ran_out_before_its_time_is_found() {
         let verdict = drystone_judge::leases(&history);
         assert_eq!(verdict.breaks("lease-early"), early, "{verdict}");
     }
+}
+
+#[test]
+fn the_end_of_a_lease_that_ran_out_is_not_taken_for_one_that_was_asked_for_in_vain() {
+    let mut history = history();
+    let revoke = Request::LeaseRevoke(LeaseRevokeRequest { id: 7 });
+    history.operations.push(operation(revoke, 3, Outcome::Unknown));
+    assign(&mut history);
+    assert_eq!(history.operations[4].proposal, Some(NOBODY));
+    assert_eq!(history.log[3].applied_at, None);
 }
