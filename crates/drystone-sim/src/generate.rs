@@ -185,6 +185,10 @@ impl<'a> Workload<'a> {
         for _ in 0..count {
             let op = match self.rng.random_range(0..10) {
                 0..=3 => TxnOp::Put(self.put()),
+                4 if self.rng.percent(40) => {
+                    let keys = Keys::From(self.key());
+                    TxnOp::Delete { keys, prev_kv: self.rng.percent(50) }
+                }
                 4 | 5 => {
                     TxnOp::Delete { keys: Keys::One(self.key()), prev_kv: self.rng.percent(50) }
                 }

@@ -8,6 +8,22 @@ use drystone_api::mvccpb::{Event, KeyValue, event::EventType};
 use drystone_types::KeyRange;
 use std::time::Duration;
 
+/// An event that a watch is to hear.
+struct Due<'r> {
+    event: &'r Event,
+    heard: bool,
+    /// A later change of the same revision replaced the pair that it put.
+    replaced: bool,
+}
+
+impl Due<'_> {
+    /// Compaction at a revision leaves of what the revision itself put only what stood at its
+    /// end: the rest may be gone where `compacted` is reached.
+    fn may_be_gone(&self, compacted: i64) -> bool {
+        self.replaced && revision_of(self.event) <= compacted
+    }
+}
+
 /// A watch that was accepted.
 pub(super) struct Watcher<'r> {
     /// The stream and the id.
@@ -16,8 +32,8 @@ pub(super) struct Watcher<'r> {
     range: KeyRange,
     /// The first revision it is to hear of.
     start: i64,
-    /// Everything it is to hear, and whether it has.
-    due: Vec<(&'r Event, bool)>,
+    /// Everything it is to hear.
+    due: Vec<Due<'r>>,
     /// The first of `due` that is to come next.
     next: usize,
     /// The revision of the last event; 0 before the first.
@@ -61,10 +77,19 @@ impl<'r> Watcher<'r> {
     ) -> Self {
         let range = range_of(create);
         let start = if create.start_revision == 0 { revision + 1 } else { create.start_revision };
-        let events = replay.events(start, i64::MAX).iter();
-        let due = events.filter(|event| is_due(create, &range, event));
+        let events = replay.events(start, i64::MAX);
+        let due = events.iter().enumerate().filter(|(_, event)| is_due(create, &range, event));
+        let due = due.map(|(place, event)| Due {
+            event,
+            heard: false,
+            replaced: event.r#type == EventType::Put as i32
+                && events[place + 1..]
+                    .iter()
+                    .take_while(|later| revision_of(later) == revision_of(event))
+                    .any(|later| key_of(later) == key_of(event)),
+        });
         Self {
-            due: due.map(|event| (event, false)).collect(),
+            due: due.collect(),
             name,
             create,
             range,
@@ -114,8 +139,8 @@ impl<'r> Watcher<'r> {
             self.event(replay, event, sent, verdict);
         }
         self.in_fragments = response.fragment;
-        let next = self.due.get(self.next);
-        if !response.fragment && next.is_some_and(|(due, _)| revision_of(due) == self.last) {
+        let next = self.due.get(self.next).filter(|due| !due.may_be_gone(sent.compacted_max));
+        if !response.fragment && next.is_some_and(|due| revision_of(due.event) == self.last) {
             self.add(
                 verdict,
                 "watch-4-atomic",
@@ -160,22 +185,30 @@ impl<'r> Watcher<'r> {
                 format_args!("after revision {before} heard {event:?}"),
             );
         }
-        let same = |(due, _): &(&Event, bool)| {
-            revision_of(due) == revision && key_of(due) == key_of(event)
+        let is_other =
+            |due: &Due<'_>| (due.event.r#type, &due.event.kv) != (event.r#type, &event.kv);
+        while let Some(due) = self.due.get(self.next)
+            && due.may_be_gone(sent.compacted_max)
+            && is_other(due)
+        {
+            self.next += 1;
+        }
+        let same = |due: &Due<'_>| {
+            revision_of(due.event) == revision && key_of(due.event) == key_of(event)
         };
         if let Some(ahead) = self.due[self.next..].iter().position(same) {
             if ahead > 0 {
                 self.skipped(replay, ahead, event, sent, verdict);
             }
             self.next += ahead + 1;
-            self.due[self.next - 1].1 = true;
-            let due = self.due[self.next - 1].0;
+            self.due[self.next - 1].heard = true;
+            let due = self.due[self.next - 1].event;
             self.content(due, event, sent, verdict);
         } else if let Some(late) = self.due[..self.next].iter().position(same) {
             // What was skipped may come late; else it comes again.
-            let again = self.due[..self.next].iter().filter(|due| same(due)).all(|due| due.1);
+            let again = self.due[..self.next].iter().filter(|due| same(due)).all(|due| due.heard);
             let rule = if again { "watch-3-unique" } else { "watch-2-order" };
-            self.due[late].1 = true;
+            self.due[late].heard = true;
             self.add(verdict, rule, sent.at, format_args!("heard behind its place {event:?}"));
         } else {
             self.add(verdict, "watch-13-content", sent.at, format_args!("never was: {event:?}"));
@@ -191,7 +224,7 @@ impl<'r> Watcher<'r> {
         sent: Sent,
         verdict: &mut Verdict,
     ) {
-        let first = self.due[self.next].0;
+        let first = self.due[self.next].event;
         let compacted = replay.point(replay.horizon(sent.at)).compacted;
         let rule = if self.next > 0 {
             "watch-7-reliable"
@@ -241,8 +274,11 @@ impl<'r> Watcher<'r> {
                 format_args!("starts at {} and heard of progress {revision}", self.start),
             );
         }
-        let behind = self.due.get(self.next).filter(|(due, _)| revision_of(due) <= revision);
-        if let Some((missing, _)) = behind {
+        let behind = self.due[self.next..]
+            .iter()
+            .find(|due| !due.may_be_gone(sent.compacted_max))
+            .filter(|due| revision_of(due.event) <= revision);
+        if let Some(Due { event: missing, .. }) = behind {
             self.add(
                 verdict,
                 "watch-5-bookmark",
@@ -268,7 +304,8 @@ impl<'r> Watcher<'r> {
     /// Nothing more comes.
     pub(super) fn drained(&self, verdict: &mut Verdict) {
         let (stream, id) = self.name;
-        if let Some((missing, _)) = self.due.get(self.next) {
+        let missing = self.due[self.next..].iter().find(|due| !due.replaced);
+        if let Some(Due { event: missing, .. }) = missing {
             verdict.add(
                 JUDGE,
                 LIVENESS,

@@ -1,7 +1,10 @@
 //! One wrong stream for each check of watches, beside right ones.
 
 use crate::rig::{MEMBER, Run, command_of, compact, delete, header, put, txn_of};
-use drystone_api::etcdserverpb::{WatchCancelRequest, WatchCreateRequest, WatchResponse};
+use drystone_api::etcdserverpb::{
+    DeleteRangeRequest, RequestOp, TxnRequest, WatchCancelRequest, WatchCreateRequest,
+    WatchResponse, request_op::Request as Op,
+};
 use drystone_api::mvccpb::{Event, event::EventType};
 use drystone_judge::{Request, StreamEnd, StreamEvent, StreamHeard, WatchStream, judge, watches};
 use std::time::Duration;
@@ -315,6 +318,31 @@ fn check_10_compacted() {
         scene.hear(created(1, 7));
         scene.hear(ended(1, compacted));
         scene.breaks("watch-10-compacted");
+    }
+}
+
+#[test]
+fn a_compaction_may_take_what_its_own_revision_replaced() {
+    // Revision 8: everything is deleted, a is put, and everything from a on is deleted again.
+    let everything = || DeleteRangeRequest { range_end: "\0".into(), ..delete("a") };
+    let ops = [
+        Op::RequestDeleteRange(everything()),
+        Op::RequestPut(put("a", "9")),
+        Op::RequestDeleteRange(everything()),
+    ];
+    let success = ops.map(|op| RequestOp { request: Some(op) }).to_vec();
+    let txn = Request::Txn(TxnRequest { success, ..TxnRequest::default() });
+    for (compacted, clean) in [(8, true), (7, false)] {
+        let mut scene = Scene::new(run());
+        scene.run.ask(txn.clone());
+        scene.run.ask(compact(compacted));
+        scene.create(all(8));
+        scene.hear(created(1, 8));
+        let mut events = scene.revision(8);
+        events.retain(|event| event.r#type == EventType::Delete as i32);
+        events.iter_mut().for_each(|event| event.prev_kv = None);
+        scene.hear(heard_of(1, &events));
+        assert_eq!(scene.judged().is_clean(), clean, "compacted at {compacted}");
     }
 }
 

@@ -337,7 +337,13 @@ impl World {
             );
         }
         self.counts.stops += 1;
-        self.crash(m, Crash::Kill);
+        // Often the power goes as well: then names that were not synced may stand as they did.
+        let crash = match self.disk_rng.random_range(0..4) {
+            0 => Crash::PowerScatter,
+            1 => Crash::PowerPrefix,
+            _ => Crash::Kill,
+        };
+        self.crash(m, crash);
         self.mend_disk(m);
         self.come_back(m, 300);
     }
