@@ -1,16 +1,12 @@
 //! The apply side of a member: committed entries in; answers, events and finished reads out.
 
+use crate::lead::{Decision, LeaderCommand};
 use crate::node::Leadership;
-use bytes::Bytes;
-use drystone_api::etcdserverpb::{
-    InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest, RequestHeader,
-};
 use drystone_backend::Backend;
 use drystone_machine::{Machine, MachineConfig, MachineError, NotPrimary, Outcome, Renewed};
 use drystone_probe::{mark, planted};
 use drystone_raft::ConfChange;
 use drystone_types::{Applied, Entry, LeaseId, LogIndex, RevisionEvents, Term};
-use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,19 +45,6 @@ pub struct Done<R> {
     pub applied: Applied,
     /// So much was applied since the last flush that the store should be flushed now.
     pub flush_wanted: bool,
-}
-
-/// A command that only the leader of `term` may propose.
-#[derive(Clone, Debug)]
-pub struct LeaderCommand {
-    /// The encoded `InternalRaftRequest`.
-    pub data: Bytes,
-    /// The term it was decided in.
-    pub term: Term,
-    /// The newest entry that was applied when it was decided.
-    pub decided_at: LogIndex,
-    /// The lease that it ends, if it ends one.
-    pub ends: Option<LeaseId>,
 }
 
 /// The machine, the reads that wait for it, and what a leader decides by its clock.
@@ -170,17 +153,11 @@ impl<R> Applier<R> {
         }
         let term = self.leadership.term;
         let decided_at = self.machine.applied().index;
-        let mut commands: Vec<LeaderCommand> = self
-            .machine
-            .expired_leases(now, self.config.expiries_max)
-            .into_iter()
-            .map(|id| LeaderCommand { data: revoke(id), term, decided_at, ends: Some(id) })
-            .collect();
+        let expired = self.machine.expired_leases(now, self.config.expiries_max);
         let due = self.machine.due_checkpoints(now, self.config.checkpoints_max);
-        if !due.is_empty() {
-            commands.push(LeaderCommand { data: checkpoint(&due), term, decided_at, ends: None });
-        }
-        commands
+        let checkpoint = (!due.is_empty()).then_some(Decision::Checkpoint(due));
+        let decisions = expired.into_iter().map(Decision::Revoke).chain(checkpoint);
+        decisions.map(|decision| LeaderCommand { decision, term, decided_at }).collect()
     }
 
     /// Resets the clock of a lease, on the leader only; `None` when there is no such lease. The
@@ -211,30 +188,6 @@ impl<R> Applier<R> {
         let finished = std::mem::replace(&mut self.reads, later);
         finished.into_values().flatten().collect()
     }
-}
-
-fn revoke(id: LeaseId) -> Bytes {
-    internal(InternalRaftRequest {
-        lease_revoke: Some(LeaseRevokeRequest { id: id.0 }),
-        ..Default::default()
-    })
-}
-
-fn checkpoint(due: &[(LeaseId, i64)]) -> Bytes {
-    let checkpoints = due
-        .iter()
-        .map(|(id, remaining_ttl)| LeaseCheckpoint { id: id.0, remaining_ttl: *remaining_ttl })
-        .collect();
-    internal(InternalRaftRequest {
-        lease_checkpoint: Some(LeaseCheckpointRequest { checkpoints }),
-        ..Default::default()
-    })
-}
-
-/// Encodes a command that nobody waits for: its request id is 0.
-fn internal(mut request: InternalRaftRequest) -> Bytes {
-    request.header = Some(RequestHeader::default());
-    request.encode_to_vec().into()
 }
 
 /// What raft has to carry out for entries that the machine judged.

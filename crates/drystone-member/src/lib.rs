@@ -27,14 +27,16 @@
 
 mod applier;
 mod bootstrap;
-mod grants;
+mod ends;
+mod lead;
 mod log;
 mod node;
 mod reads;
 mod watch;
 
-pub use applier::{Applier, ApplierConfig, Done, LeaderCommand};
+pub use applier::{Applier, ApplierConfig, Done};
 pub use bootstrap::{Founding, FoundingError};
+pub use lead::{Decision, LeaderCommand};
 pub use log::{LogWriter, Persisted, encode_conf};
 pub use node::{Append, Effects, Leadership, Node, NodeConfig, Work};
 pub use watch::{Fed, Feed, LazyHistory, watch_create, watch_response};

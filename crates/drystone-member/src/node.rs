@@ -1,7 +1,7 @@
 //! The consensus side of a member: inputs in, effects out.
 
-use crate::applier::LeaderCommand;
-use crate::grants::Grants;
+use crate::ends::Ends;
+use crate::lead::LeaderCommand;
 use crate::reads::Reads;
 use bytes::Bytes;
 use drystone_probe::{mark, planted};
@@ -156,8 +156,8 @@ pub struct Node<R> {
     /// Members that a snapshot is made for or sent to, and how far it is.
     snapshots_under_way: BTreeMap<MemberId, Transfer>,
     hold_ticks: usize,
-    /// Grants in the part of the log that is not applied; only while this member leads.
-    grants: Grants,
+    /// Leases that the log ends behind what is applied; only while this member leads.
+    ends: Ends,
 }
 
 impl<R> Node<R> {
@@ -180,7 +180,7 @@ impl<R> Node<R> {
             confirmed: VecDeque::new(),
             snapshots_under_way: BTreeMap::new(),
             hold_ticks: 0,
-            grants: Grants::default(),
+            ends: Ends::default(),
         }
     }
 
@@ -224,9 +224,9 @@ impl<R> Node<R> {
     }
 
     /// Proposes what a leader decided, such as the end of a lease, only while this member leads
-    /// in that term: a successor must be free to decide otherwise. The end of a lease is
-    /// dropped, too, when the log meanwhile grants a lease of the same id anew: it was not meant,
-    /// and would end with all its keys. Whoever decided asks again if it still holds.
+    /// in that term: a successor must be free to decide otherwise. Leases that the log ends
+    /// meanwhile are left out: what has their ids then was not meant. Whoever decided asks again
+    /// if it still holds.
     ///
     /// # Errors
     /// [`ProposeError::Dropped`] when the command has been overtaken like that.
@@ -236,27 +236,8 @@ impl<R> Node<R> {
             mark!("member.leader_command_came_late");
             return Err(ProposeError::Dropped);
         }
-        if self.is_granted_anew(&command) {
-            return Err(ProposeError::Dropped);
-        }
-        self.replica.propose(command.data)
-    }
-
-    /// Whether the log holds a grant of the lease that a command ends, behind what was applied
-    /// when it was decided. The leader's log is all that can come before its own proposal.
-    fn is_granted_anew(&mut self, command: &LeaderCommand) -> bool {
-        let Some(lease) = command.ends else { return false };
-        let Some(entries) = self.replica.entries_after(self.grants.seen.max(command.decided_at))
-        else {
-            return true;
-        };
-        self.grants.look(&entries);
-        self.grants.forget(command.decided_at);
-        let anew = self.grants.granted.get(&lease).is_some_and(|at| *at > command.decided_at);
-        if anew {
-            mark!("member.expired_lease_granted_anew");
-        }
-        anew
+        let decision = self.ends.uphold(&self.replica, command).ok_or(ProposeError::Dropped)?;
+        self.replica.propose(decision.encode())
     }
 
     /// Lets a linearizable read wait for a confirmation of leadership that begins after this
@@ -530,7 +511,7 @@ impl<R> Node<R> {
         let elected = !now.leader.is_none() && now.leader != self.leadership.leader;
         self.leadership = now;
         // Another leader may overrule what was seen.
-        self.grants = Grants::default();
+        self.ends = Ends::default();
         if elected && let Some(context) = self.reads.restart() {
             mark!("member.read_round_found_a_leader");
             self.ask(context);

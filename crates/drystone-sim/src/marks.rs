@@ -23,7 +23,7 @@ pub const MARKS: &[&str] = &[
     "machine.lease_reopened",
     "machine.request_refused",
     "member.append_in_parts",
-    "member.expired_lease_granted_anew",
+    "member.expired_lease_ended_meanwhile",
     "member.leader_command_came_late",
     "member.leader_stepped_down",
     "member.lease_timing_began",
