@@ -38,6 +38,7 @@ mod cluster;
 mod config;
 mod connection;
 mod deadline;
+mod founding;
 mod gate;
 mod health;
 mod hub;

@@ -77,6 +77,7 @@ impl Server {
         clients: Vec<A>,
     ) -> anyhow::Result<Self> {
         let layout = Layout::new(&config.data_dir, config.wal_dir.as_deref());
+        crate::founding::refuse_a_second_time(&config, &layout).await?;
         let seed: u64 = rand::random();
         let parts = {
             let (config, layout) = (config.clone(), layout.clone());

@@ -150,3 +150,63 @@ async fn a_damaged_log_stops_the_start_with_the_file_and_the_offset() {
 fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     bytes.windows(needle.len()).position(|window| window == needle)
 }
+
+/// Configurations of three members of one cluster, on ports that are free.
+fn three(folders: &[tempfile::TempDir; 3]) -> [Config; 3] {
+    let ports = [(); 3].map(|()| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    });
+    let url = |n: usize| format!("http://127.0.0.1:{}", ports[n]);
+    let cluster: Vec<String> = (0..3).map(|n| format!("m{n}={}", url(n))).collect();
+    [0, 1, 2].map(|n| {
+        let words = [
+            format!("--name=m{n}"),
+            format!("--data-dir={}", folders[n].path().display()),
+            "--listen-client-urls=http://127.0.0.1:0".to_owned(),
+            "--advertise-client-urls=http://127.0.0.1:1".to_owned(),
+            format!("--listen-peer-urls={}", url(n)),
+            format!("--initial-advertise-peer-urls={}", url(n)),
+            format!("--initial-cluster={}", cluster.join(",")),
+        ];
+        match parse(words, []).unwrap() {
+            Parsed::Run { config, .. } => *config,
+            Parsed::Print(text) => panic!("{text}"),
+        }
+    })
+}
+
+/// A member whose disk was wiped began anew under its old id: what it had acknowledged was held
+/// by fewer than a majority then, and its votes were forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_lost_its_data_does_not_found_itself_again() {
+    let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let configs = three(&folders);
+    let (a, b, c) = tokio::join!(
+        Server::start(configs[0].clone()),
+        Server::start(configs[1].clone()),
+        Server::start(configs[2].clone()),
+    );
+    let (a, b, c) = (a.unwrap(), b.unwrap(), c.unwrap());
+    let endpoint = format!("http://{}", c.client_addresses()[0]);
+    let served = async {
+        loop {
+            let channel = Channel::from_shared(endpoint.clone()).unwrap().connect().await;
+            if let Ok(channel) = channel
+                && KvClient::new(channel).put(put("a", "1")).await.is_ok()
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(READY_MAX, served).await.unwrap();
+    c.stop().await;
+    std::fs::remove_dir_all(folders[2].path()).unwrap();
+    let refused = Server::start(configs[2].clone()).await.unwrap_err().to_string();
+    assert!(refused.contains("has already been bootstrapped"), "{refused}");
+    assert!(refused.contains("member remove"), "{refused}");
+    assert!(!folders[2].path().join("member/wal").exists(), "nothing was begun");
+    a.stop().await;
+    b.stop().await;
+}
