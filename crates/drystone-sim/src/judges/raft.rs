@@ -128,7 +128,12 @@ impl Raft {
             }
             MessageKind::AppendResponse if !message.reject => {
                 let image = &self.members[m];
-                if message.index.0 > image.last() || message.term > image.hard_state.term {
+                // Once a later term is durable, its leader may have overruled in the same sync
+                // what is acknowledged here. Such an acknowledgement is as one that travelled for
+                // long: who held the entry in the old term did not elect a leader without it.
+                let over = image.hard_state.term > message.term;
+                let short = message.index.0 > image.last();
+                if !over && (short || message.term > image.hard_state.term) {
                     let (last, state) = (image.last(), image.hard_state);
                     self.blame(
                         "entries are durable before they are acknowledged",
