@@ -91,9 +91,11 @@ impl Volume {
         Ok(())
     }
 
-    /// Gives the room back.
+    /// Gives the room back, so that no power cut takes it again.
     pub(crate) fn drain(&self) -> anyhow::Result<()> {
-        fs::remove_file(self.ballast()).context("cannot remove the ballast")
+        fs::remove_file(self.ballast()).context("cannot remove the ballast")?;
+        let root = File::open(&self.root).context("cannot open the volume")?;
+        root.sync_all().context("cannot sync the volume's folder")
     }
 
     fn ballast(&self) -> PathBuf {
