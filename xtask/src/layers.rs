@@ -14,6 +14,7 @@ const WALL: &[(&str, &[&str])] = &[
     ("drystone-backend", &["drystone-types", "drystone-probe"]),
     ("drystone-mvcc", &["drystone-types", "drystone-probe", "drystone-backend"]),
     ("drystone-lease", &["drystone-types", "drystone-probe", "drystone-backend"]),
+    ("drystone-auth", &["drystone-types", "drystone-probe", "drystone-backend"]),
     ("drystone-watch", &["drystone-types", "drystone-probe"]),
     ("drystone-raft", &["drystone-types", "drystone-probe"]),
     ("drystone-wal", &["drystone-types", "drystone-probe"]),
@@ -27,6 +28,7 @@ const WALL: &[(&str, &[&str])] = &[
             "drystone-backend",
             "drystone-mvcc",
             "drystone-lease",
+            "drystone-auth",
         ],
     ),
     (
@@ -49,6 +51,7 @@ const WALL: &[(&str, &[&str])] = &[
         &[
             "drystone-types",
             "drystone-api",
+            "drystone-auth",
             "drystone-backend",
             "drystone-lease",
             "drystone-machine",
