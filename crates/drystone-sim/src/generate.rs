@@ -335,10 +335,10 @@ fn draw_fault(rng: &mut StdRng, knobs: &Knobs, kind: u32) -> Fault {
                 DiskOp::SyncDir,
                 DiskOp::Any,
             ]);
-            Fault::FailDisk { member, op, nth: rng.magnitude(1, 20), ms }
+            Fault::FailDisk { member, op, nth: rng.magnitude(1, 20) }
         }
-        17 => Fault::FailStore { member, flush: rng.percent(50), ms },
-        18 => Fault::FullDisk { member, room_bytes: rng.magnitude(1, 8 << 10) - 1, ms },
+        17 => Fault::FailStore { member, flush: rng.percent(50) },
+        18 => Fault::FullDisk { member, room_bytes: rng.magnitude(1, 8 << 10) - 1 },
         19 => match rng.random_range(0..4) {
             0 => Fault::LoseDisk { member },
             _ => Fault::FlipBit { member, place: rng.random(), ms },

@@ -47,8 +47,6 @@ pub(crate) struct Host {
     pub(crate) doom: Option<Doom>,
     /// A fault of a disk may end the process at any time.
     pub(crate) impaired: bool,
-    /// When it starts again, while it is down.
-    pub(crate) back_at: Option<Micros>,
 }
 
 /// A crash to come.

@@ -295,15 +295,16 @@ pub enum Fault {
     SlowDisk { member: u8, sync_us: u64, ms: u64 },
     /// Applying takes so much longer.
     SlowApply { member: u8, apply_us: u64, ms: u64 },
-    /// The `nth` operation on the log's disk from now on fails; the process must end.
-    FailDisk { member: u8, op: DiskOp, nth: u64, ms: u64 },
+    /// The `nth` operation on the log's disk from now on fails; the process must end. It is
+    /// mended when the member starts again, as after the two that follow.
+    FailDisk { member: u8, op: DiskOp, nth: u64 },
     /// The `nth` read of the log's disk from now on goes wrong once, though the disk is sound:
     /// it matters when the log is opened.
     Misread { member: u8, misread: Misread, nth: u64 },
     /// The store's next write or flush fails; the process must end.
-    FailStore { member: u8, flush: bool, ms: u64 },
+    FailStore { member: u8, flush: bool },
     /// The log's disk has so little room left.
-    FullDisk { member: u8, room_bytes: u64, ms: u64 },
+    FullDisk { member: u8, room_bytes: u64 },
     /// A member dies, and a bit of its log flips while it is down.
     FlipBit { member: u8, place: u64, ms: u64 },
     /// The disk is lost for good. The member must not come back on an empty one.

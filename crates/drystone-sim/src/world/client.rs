@@ -208,7 +208,7 @@ impl World {
             self.after(10 * MILLISECOND, Event::Retry(client, Box::new(ask)));
             return;
         }
-        self.settle_heard(operation, client);
+        self.settle_heard(operation);
         self.clients[client].busy = false;
         self.next_call(client);
     }

@@ -37,7 +37,6 @@ impl Host {
             slow_apply: (0, 0),
             doom: None,
             impaired: false,
-            back_at: None,
         }
     }
 }
@@ -90,7 +89,6 @@ impl World {
             Ok(process) => {
                 let host = &mut self.hosts[m];
                 host.process = Some(process);
-                host.back_at = None;
                 let incarnation = host.incarnation;
                 self.counts.starts += 1;
                 self.trace.say(self.now, format_args!("m{m} starts"));
@@ -351,9 +349,7 @@ impl World {
     /// Starts the member again after a while.
     pub(super) fn come_back(&mut self, m: usize, ms: u64) {
         let at = self.now + ms * MILLISECOND;
-        let host = &mut self.hosts[m];
-        host.back_at = Some(at);
-        let incarnation = host.incarnation;
+        let incarnation = self.hosts[m].incarnation;
         self.at(at, Event::Start(m, incarnation));
     }
 

@@ -134,7 +134,7 @@ impl World {
     }
 
     /// Notes which member answered one of the last writes.
-    pub(super) fn settle_heard(&mut self, operation: usize, _client: usize) {
+    pub(super) fn settle_heard(&mut self, operation: usize) {
         if !self.settle.has_begun() {
             return;
         }
