@@ -43,6 +43,7 @@
 //! * A request that is refused changes nothing but the mark.
 
 mod alarm;
+mod change;
 pub mod convert;
 mod machine;
 mod membership;
@@ -53,6 +54,6 @@ pub use alarm::{Alarm, Alarms};
 pub use drystone_lease::{Renewed, TimeToLive};
 pub use machine::{Machine, MachineConfig, MachineError, NotPrimary};
 pub use membership::{
-    Change, ChangeContext, ChangeError, Member, Membership, cluster_id, member_id,
+    Change, ChangeContext, ChangeError, Downgrade, Member, Membership, cluster_id, member_id,
 };
 pub use outcome::{Answer, Outcome, Output};

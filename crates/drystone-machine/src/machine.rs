@@ -2,7 +2,7 @@
 
 use crate::alarm::{Alarm, Alarms};
 use crate::convert;
-use crate::membership::{Change, ChangeContext, ChangeError, Membership};
+use crate::membership::{Change, ChangeError, Membership};
 use crate::outcome::{Answer, Outcome, Output};
 use crate::quota;
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use drystone_api::etcdserverpb::{
     self, AlarmMember, AlarmResponse, CompactionResponse, InternalRaftRequest,
     LeaseCheckpointResponse, LeaseGrantResponse, LeaseRevokeResponse, alarm_request::AlarmAction,
 };
-use drystone_api::{raftpb, raw};
+use drystone_api::raw;
 use drystone_backend::{Backend, BackendError, Batch, Table};
 use drystone_lease::{Lessor, Renewed, TimeToLive};
 use drystone_mvcc::{LeaseChange, Leases, OpError, Reader, Store};
@@ -295,6 +295,7 @@ impl Machine {
                 };
                 output.cluster_changed |= request.alarm.is_some()
                     || request.cluster_version_set.is_some()
+                    || request.downgrade_info_set.is_some()
                     || request.cluster_member_attr_set.is_some();
                 let answer = match self.refused_by_clock(&request, now) {
                     Some(refused) => Err(refused),
@@ -357,6 +358,9 @@ impl Machine {
                 attributes.client_urls,
                 &mut self.batch,
             );
+            Ok(Ok(Answer::Empty))
+        } else if let Some(set) = request.downgrade_info_set {
+            self.membership.set_downgrade(set.enabled.then_some(set.ver), &mut self.batch);
             Ok(Ok(Answer::Empty))
         } else if request.downgrade_version_test.is_some() {
             Ok(Ok(Answer::Empty))
@@ -519,10 +523,8 @@ impl Machine {
         entry: &Entry,
         output: &mut Output,
     ) -> Result<(), MachineError> {
-        let raft_change = raftpb::ConfChange::decode(entry.data.clone())
-            .map_err(|error| unknown(entry.index, &error.to_string()))?;
-        let change = read_change(entry.index, &raft_change)?;
-        let id = raft_change.id;
+        let (id, change) =
+            Change::decode(&entry.data).map_err(|reason| unknown(entry.index, &reason))?;
         let answer = match self.membership.check(&change, self.config.learners_max) {
             Ok(()) => {
                 self.membership.apply(change, &mut self.batch);
@@ -587,29 +589,4 @@ fn change_refusal(error: ChangeError) -> EtcdError {
 
 fn unknown(index: LogIndex, reason: &str) -> MachineError {
     MachineError::Unknown { index, reason: reason.to_owned() }
-}
-
-/// Reads a membership entry (`raftpb.ConfChange` with a JSON context, as etcd writes it).
-fn read_change(index: LogIndex, change: &raftpb::ConfChange) -> Result<Change, MachineError> {
-    use raftpb::ConfChangeType as Kind;
-    let kind = Kind::try_from(change.r#type)
-        .map_err(|error| unknown(index, &format!("change of membership: {error}")))?;
-    let node = MemberId(change.node_id);
-    if kind == Kind::ConfChangeRemoveNode {
-        return Ok(Change::Remove(node));
-    }
-    let mut context: ChangeContext = serde_json::from_slice(&change.context)
-        .map_err(|error| unknown(index, &format!("change of membership: {error}")))?;
-    if context.member.member_id() != node {
-        return Err(unknown(index, "the member it adds is not the one it describes"));
-    }
-    Ok(match kind {
-        Kind::ConfChangeUpdateNode => Change::Update(context.member),
-        Kind::ConfChangeAddLearnerNode => {
-            context.member.is_learner = true;
-            Change::Add(context.member)
-        }
-        _ if context.is_promote => Change::Promote(node),
-        _ => Change::Add(context.member),
-    })
 }

@@ -1,4 +1,4 @@
-//! Who belongs to the cluster: members, removed members and the cluster's version.
+//! Who belongs to the cluster: members, removed members, the cluster's version and a downgrade.
 //!
 //! Part of the replicated state: it changes only by applied entries, and it is stored in the
 //! form etcd stores it (`server/etcdserver/api/membership`), so that a store can be handed
@@ -16,6 +16,19 @@ use std::ops::{Bound, ControlFlow};
 const REMOVED: &[u8] = b"removed";
 /// Key of the cluster's version in [`Table::Cluster`].
 const CLUSTER_VERSION: &[u8] = b"clusterVersion";
+/// Key of the running downgrade in [`Table::Cluster`].
+const DOWNGRADE: &[u8] = b"downgrade";
+
+/// A downgrade of the cluster, as etcd stores it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Downgrade {
+    /// The version to go down to, such as `3.6.0`; empty while none is under way.
+    #[serde(rename = "target-version", default)]
+    pub target: String,
+    /// True while one is under way.
+    #[serde(default)]
+    pub enabled: bool,
+}
 
 /// One member as etcd's peers and stores write it in JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +36,12 @@ pub struct Member {
     /// The member's id.
     pub id: u64,
     /// Where other members reach it, sorted.
-    #[serde(rename = "peerURLs", default, deserialize_with = "null_as_default")]
+    #[serde(
+        rename = "peerURLs",
+        default,
+        serialize_with = "empty_as_null",
+        deserialize_with = "null_as_default"
+    )]
     pub peer_urls: Vec<String>,
     /// True when it receives the log without a vote.
     #[serde(rename = "isLearner", default, skip_serializing_if = "std::ops::Not::not")]
@@ -47,6 +65,11 @@ where
     D: serde::Deserializer<'de>,
 {
     Ok(Option::<Vec<String>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Writes an empty list as Go's `null`.
+fn empty_as_null<S: serde::Serializer>(urls: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    (!urls.is_empty()).then_some(urls).serialize(serializer)
 }
 
 impl Member {
@@ -108,6 +131,7 @@ pub struct Membership {
     members: BTreeMap<MemberId, Member>,
     removed: BTreeSet<MemberId>,
     version: Option<String>,
+    downgrade: Downgrade,
 }
 
 impl Membership {
@@ -156,6 +180,10 @@ impl Membership {
         if let Some(version) = store.get(Table::Cluster, CLUSTER_VERSION)? {
             loaded.version = Some(String::from_utf8_lossy(&version).into_owned());
         }
+        if let Some(downgrade) = store.get(Table::Cluster, DOWNGRADE)? {
+            loaded.downgrade = serde_json::from_slice(&downgrade)
+                .map_err(|error| corrupt(Table::Cluster, DOWNGRADE, &error.to_string()))?;
+        }
         Ok(loaded)
     }
 
@@ -180,6 +208,12 @@ impl Membership {
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         self.version.as_deref()
+    }
+
+    /// The downgrade that is under way, if one is.
+    #[must_use]
+    pub fn downgrade(&self) -> &Downgrade {
+        &self.downgrade
     }
 
     /// The membership as raft counts it.
@@ -260,6 +294,14 @@ impl Membership {
     pub fn set_version(&mut self, version: String, out: &mut Batch) {
         out.put(Table::Cluster, CLUSTER_VERSION, Bytes::from(version.clone()));
         self.version = Some(version);
+    }
+
+    /// Begins a downgrade to `target`, or ends the one that is under way.
+    pub fn set_downgrade(&mut self, target: Option<String>, out: &mut Batch) {
+        let enabled = target.is_some();
+        self.downgrade = Downgrade { target: target.unwrap_or_default(), enabled };
+        let json = serde_json::to_vec(&self.downgrade).expect("a text and a flag are JSON");
+        out.put(Table::Cluster, DOWNGRADE, json);
     }
 
     fn existing(&self, id: MemberId) -> Result<&Member, ChangeError> {

@@ -4,11 +4,8 @@
 //! member, ids ascending, term 1, all of them committed. From there on they agree by raft
 //! (etcd's `raft.StartNode` and `server/etcdserver/bootstrap.go`).
 
-use bytes::Bytes;
-use drystone_api::raftpb;
-use drystone_machine::{ChangeContext, Member, cluster_id, member_id};
+use drystone_machine::{Change, Member, cluster_id, member_id};
 use drystone_types::{ClusterId, Entry, EntryKind, HardState, LogIndex, MemberId, Term};
-use prost::Message;
 
 /// The term in which a founding member's entries stand.
 const FOUNDING_TERM: Term = Term(1);
@@ -75,7 +72,7 @@ impl Founding {
                 term: FOUNDING_TERM,
                 index: LogIndex(index),
                 kind: EntryKind::ConfChange,
-                data: add_voter(member),
+                data: Change::Add(member.clone()).encode(0),
             })
             .collect();
         let commit = entries.last().map_or(LogIndex(0), |entry| entry.index);
@@ -83,21 +80,11 @@ impl Founding {
     }
 }
 
-fn add_voter(member: &Member) -> Bytes {
-    let context = ChangeContext { member: member.clone(), is_promote: false };
-    let context = serde_json::to_vec(&context).expect("a member of strings and numbers is JSON");
-    let change = raftpb::ConfChange {
-        id: 0,
-        r#type: raftpb::ConfChangeType::ConfChangeAddNode as i32,
-        node_id: member.id,
-        context: context.into(),
-    };
-    change.encode_to_vec().into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use drystone_api::raftpb;
+    use prost::Message;
 
     fn members(ports: &[u16]) -> Vec<(String, Vec<String>)> {
         ports

@@ -28,6 +28,7 @@
 mod applier;
 mod bootstrap;
 mod ends;
+mod force;
 mod lead;
 mod log;
 mod node;
@@ -36,6 +37,7 @@ mod watch;
 
 pub use applier::{Applier, ApplierConfig, Done};
 pub use bootstrap::{Founding, FoundingError};
+pub use force::{ForceError, Forced, ForcedFrom, force_alone};
 pub use lead::{Decision, LeaderCommand};
 pub use log::{LogWriter, Persisted, encode_conf};
 pub use node::{Append, Effects, Leadership, Node, NodeConfig, Work};

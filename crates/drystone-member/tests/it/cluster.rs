@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use drystone_api::etcdserverpb::{InternalRaftRequest, PutRequest, RequestHeader};
 use drystone_backend::{Backend, MemBackend};
-use drystone_machine::{Answer, MachineConfig};
-use drystone_member::{Applier, ApplierConfig, Founding, LogWriter, Node, NodeConfig, Work};
+use drystone_machine::{Answer, Machine, MachineConfig};
+use drystone_member::{
+    Applier, ApplierConfig, ForcedFrom, Founding, LogWriter, Node, NodeConfig, Work, force_alone,
+};
 use drystone_raft::{Config, Message, Recovered, Replica};
 use drystone_types::{Applied, LogIndex, MemberId};
 use drystone_wal::testing::{CrashMode, SimDisk};
@@ -140,6 +142,52 @@ impl Cluster {
         let store = store.crash(keep);
         disk.crash(mode);
         self.down.insert(id, (disk, store));
+    }
+
+    /// Which of the members that are down has the most of the log.
+    pub(crate) fn furthest(&self) -> MemberId {
+        let end = |id: MemberId| {
+            let disk = Arc::new(self.down[&id].0.clone());
+            let (_, log) =
+                Wal::open(disk, Path::new(DIR), wal_config(), self.identity(id), LogIndex(0))
+                    .unwrap();
+            (log.last.term, log.last.index)
+        };
+        self.down.keys().copied().max_by_key(|id| end(*id)).unwrap()
+    }
+
+    /// Makes a member that is down the only one, and forgets the others.
+    pub(crate) fn force(&mut self, id: MemberId) {
+        let (disk, store) = self.down.remove(&id).unwrap();
+        let machine = Machine::open(Arc::new(store.clone()), MachineConfig::default()).unwrap();
+        let (mut wal, log) = Wal::open(
+            Arc::new(disk.clone()),
+            Path::new(DIR),
+            wal_config(),
+            self.identity(id),
+            LogIndex(0),
+        )
+        .unwrap();
+        let from = ForcedFrom {
+            membership: machine.membership(),
+            applied: machine.applied().index,
+            hard_state: log.hard_state,
+            entries: &log.entries,
+            last: log.last.index,
+            learners_max: 1,
+        };
+        let forced = force_alone(id, &[], from).unwrap();
+        wal.append_and_sync(&forced.entries, Some(forced.hard_state)).unwrap();
+        drop(wal);
+        self.members.clear();
+        self.down.clear();
+        self.network.clear();
+        self.down.insert(id, (disk, store));
+    }
+
+    pub(crate) fn members_of(&self, id: MemberId) -> Vec<MemberId> {
+        let member = self.members[&id].as_ref().unwrap();
+        member.applier.machine().membership().conf_state().voters
     }
 
     pub(crate) fn is_up(&self, id: MemberId) -> bool {
