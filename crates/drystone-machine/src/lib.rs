@@ -52,8 +52,9 @@ pub mod quota;
 
 pub use alarm::{Alarm, Alarms};
 pub use drystone_lease::{Renewed, TimeToLive};
-pub use machine::{Machine, MachineConfig, MachineError, NotPrimary};
+pub use machine::{Machine, MachineConfig, MachineError, NotPrimary, change_refusal};
 pub use membership::{
-    Change, ChangeContext, ChangeError, Downgrade, Member, Membership, cluster_id, member_id,
+    Change, ChangeContext, ChangeError, Downgrade, MEMBERS_MAX, Member, Membership, cluster_id,
+    member_id,
 };
 pub use outcome::{Answer, Outcome, Output};

@@ -577,13 +577,18 @@ fn lease_refusal(error: &drystone_lease::Error) -> EtcdError {
     }
 }
 
-fn change_refusal(error: ChangeError) -> EtcdError {
+/// What clients are told of a change of membership that is refused.
+#[must_use]
+pub fn change_refusal(error: ChangeError) -> EtcdError {
     match error {
         ChangeError::NotFound => EtcdError::MemberNotFound,
         ChangeError::IdExists => EtcdError::MemberExist,
         ChangeError::PeerUrlExists => EtcdError::PeerURLExist,
         ChangeError::NotLearner => EtcdError::MemberNotLearner,
         ChangeError::TooManyLearners => EtcdError::TooManyLearners,
+        // What etcd's check before the proposal says of it.
+        ChangeError::LastVoter => EtcdError::MemberNotEnoughStarted,
+        ChangeError::TooManyMembers => EtcdError::Unhealthy,
     }
 }
 

@@ -12,6 +12,8 @@ use sha1::{Digest, Sha1};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
 
+/// Members that a cluster has at most: as many as consensus takes, far above what is wise.
+pub const MEMBERS_MAX: usize = 1024;
 /// What is stored for a removed member.
 const REMOVED: &[u8] = b"removed";
 /// Key of the cluster's version in [`Table::Cluster`].
@@ -123,6 +125,12 @@ pub enum ChangeError {
     /// The cluster has as many learners as it may.
     #[error("the cluster has as many learners as it may have")]
     TooManyLearners,
+    /// Nobody would be left to vote. etcd's members end in a panic over such an entry.
+    #[error("the last voter cannot be removed")]
+    LastVoter,
+    /// The cluster has [`MEMBERS_MAX`] members.
+    #[error("the cluster has {MEMBERS_MAX} members, the most there can be")]
+    TooManyMembers,
 }
 
 /// The cluster's membership.
@@ -240,6 +248,9 @@ impl Membership {
                 if self.members.contains_key(&id) {
                     return Err(ChangeError::IdExists);
                 }
+                if self.members.len() >= MEMBERS_MAX {
+                    return Err(ChangeError::TooManyMembers);
+                }
                 self.check_urls_free(member)?;
                 let learners = self.members.values().filter(|member| member.is_learner).count();
                 if member.is_learner && learners >= learners_max {
@@ -251,7 +262,13 @@ impl Membership {
                 member if member.is_learner => Ok(()),
                 _ => Err(ChangeError::NotLearner),
             },
-            Change::Remove(id) => self.existing(*id).map(|_| ()),
+            Change::Remove(id) => {
+                let voters = self.members.values().filter(|member| !member.is_learner).count();
+                match self.existing(*id)? {
+                    member if !member.is_learner && voters == 1 => Err(ChangeError::LastVoter),
+                    _ => Ok(()),
+                }
+            }
             Change::Update(member) => {
                 self.existing(member.member_id())?;
                 self.check_urls_free(member)
@@ -402,6 +419,21 @@ mod tests {
     }
 
     #[test]
+    fn the_last_voter_stays() {
+        let mut membership = Membership::default();
+        let mut out = Batch::new();
+        for id in 1..=3 {
+            let member = Member { id, is_learner: id == 3, ..Member::default() };
+            membership.apply(Change::Add(member), &mut out);
+        }
+        let remove = |id| Change::Remove(MemberId(id));
+        assert_eq!(membership.check(&remove(1), 1), Ok(()));
+        membership.apply(remove(1), &mut out);
+        assert_eq!(membership.check(&remove(2), 1), Err(ChangeError::LastVoter));
+        assert_eq!(membership.check(&remove(3), 1), Ok(()));
+    }
+
+    #[test]
     fn members_are_written_as_etcd_writes_them() {
         let context: ChangeContext = serde_json::from_str(
             r#"{"id":4692948113871219194,"peerURLs":["http://127.0.0.1:53431"],"name":"m3"}"#,
@@ -415,6 +447,8 @@ mod tests {
         let promote: ChangeContext =
             serde_json::from_str(r#"{"id":7,"peerURLs":null,"isPromote":true}"#).unwrap();
         assert!(promote.is_promote);
+        let written = serde_json::to_string(&promote).unwrap();
+        assert_eq!(written, r#"{"id":7,"peerURLs":null,"isPromote":true}"#);
         assert_eq!(promote.member.peer_urls, Vec::<String>::new());
     }
 }

@@ -2,12 +2,14 @@
 
 use crate::ends::Ends;
 use crate::lead::LeaderCommand;
+use crate::learner::{NotReady, is_ready};
 use crate::reads::Reads;
 use bytes::Bytes;
+use drystone_machine::Change;
 use drystone_probe::{mark, planted};
 use drystone_raft::{
-    ApplyConfChangeError, ConfChange, Message, MessageKind, ProposeError, Ready, Replica, Role,
-    SnapshotError, SnapshotMeta, StepError,
+    ApplyConfChangeError, ConfChange, LeadError, Message, MessageKind, ProposeError, Ready,
+    Replica, Role, SnapshotError, SnapshotMeta, StepError,
 };
 use drystone_types::{ConfState, Entry, HardState, LogIndex, MemberId, Term};
 use std::collections::{BTreeMap, VecDeque};
@@ -238,6 +240,55 @@ impl<R> Node<R> {
         }
         let decision = self.ends.uphold(&self.replica, command).ok_or(ProposeError::Dropped)?;
         self.replica.propose(decision.encode())
+    }
+
+    /// Proposes a change of the membership under the id `request`. Like a command it may yet be
+    /// lost, and like one it is answered when it is applied, under its id; tell raft of it then
+    /// with [`Node::membership_changed`].
+    ///
+    /// # Errors
+    /// [`ProposeError`] when it certainly did not enter the log. A leader takes none while an
+    /// earlier one is not applied ([`ProposeError::ConfChangePending`]).
+    pub fn propose_conf_change(
+        &mut self,
+        request: u64,
+        change: &Change,
+    ) -> Result<(), ProposeError> {
+        let change = ConfChange::decode(&change.encode(request))
+            .expect("what the machine writes is raftpb's");
+        self.replica.propose_conf_change(&change)
+    }
+
+    /// Says, as the leader, whether a learner may be promoted: it has caught up with nine
+    /// tenths of the log.
+    ///
+    /// # Errors
+    /// [`NotReady`] says why not.
+    pub fn check_learner(&self, id: MemberId) -> Result<(), NotReady> {
+        let status = self.replica.status();
+        if status.role != Role::Leader {
+            return Err(NotReady::NotLeader);
+        }
+        let learner = status.peers.iter().find(|peer| peer.id == id);
+        let learner = learner.ok_or(NotReady::Unknown(id))?;
+        if !learner.learner {
+            return Err(NotReady::NotLearner(id));
+        }
+        let leader = status.peers.iter().find(|peer| peer.id == status.id);
+        let held = leader.map_or(status.persisted, |leader| leader.matched);
+        match is_ready(learner.matched, held) {
+            true => Ok(()),
+            false => Err(NotReady::Behind(id)),
+        }
+    }
+
+    /// Begins to hand leadership to `to`. It is done when [`Node::leadership`] says so, or given
+    /// up after an election timeout; proposals are refused meanwhile.
+    ///
+    /// # Errors
+    /// [`LeadError`] when this member does not lead, or `to` does not vote.
+    pub fn transfer_leader(&mut self, to: MemberId) -> Result<(), LeadError> {
+        self.replica.transfer_leader(to)
     }
 
     /// Lets a linearizable read wait for a confirmation of leadership that begins after this
