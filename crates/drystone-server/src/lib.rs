@@ -38,6 +38,7 @@ mod cluster;
 mod config;
 mod connection;
 mod deadline;
+mod downgrade;
 mod founding;
 mod gate;
 mod health;
@@ -56,6 +57,7 @@ mod serve;
 mod shared;
 mod texts;
 mod threads;
+mod version;
 mod watch;
 
 pub use clients::Accept;
@@ -72,8 +74,6 @@ use std::process::ExitCode;
 
 /// The version of etcd whose behaviour this server has, as clients ask for it.
 pub const ETCD_VERSION: &str = "3.7.1";
-/// The version of the cluster and of the stored data, as etcd 3.7 counts it.
-pub const CLUSTER_VERSION: &str = "3.7.0";
 /// Threads that blocking reads may use at once.
 const BLOCKING_THREADS_MAX: usize = 16;
 

@@ -67,10 +67,8 @@ impl Maintenance for MaintenanceService {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         let shared = &self.shared;
         let size = shared.view.read().backend.size();
-        let is_learner = {
-            let view = shared.view.read();
-            view.membership.member(shared.member).is_some_and(|member| member.is_learner)
-        };
+        let membership = shared.view.read().membership.clone();
+        let is_learner = membership.member(shared.member).is_some_and(|member| member.is_learner);
         let quota = shared.config.quota_backend_bytes;
         Ok(Response::new(StatusResponse {
             header: shared.header(shared.snapshot().revision()),
@@ -83,9 +81,12 @@ impl Maintenance for MaintenanceService {
             errors: self.errors(),
             db_size_in_use: i64::try_from(size.in_use_bytes).unwrap_or(i64::MAX),
             is_learner,
-            storage_version: crate::CLUSTER_VERSION.to_owned(),
+            storage_version: crate::version::storage(&membership).unwrap_or_default(),
             db_size_quota: quota.map_or(-1, |quota| i64::try_from(quota).unwrap_or(i64::MAX)),
-            downgrade_info: Some(DowngradeInfo::default()),
+            downgrade_info: Some(DowngradeInfo {
+                enabled: membership.downgrade().enabled,
+                target_version: membership.downgrade().target.clone(),
+            }),
         }))
     }
 
@@ -165,8 +166,9 @@ impl Maintenance for MaintenanceService {
 
     async fn downgrade(
         &self,
-        _: Request<DowngradeRequest>,
+        request: Request<DowngradeRequest>,
     ) -> Result<Response<DowngradeResponse>, Status> {
-        Err(crate::unimplemented("Downgrade"))
+        let response = crate::downgrade::serve(&self.shared, request.into_inner()).await?;
+        Ok(Response::new(response))
     }
 }

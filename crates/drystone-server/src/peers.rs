@@ -139,14 +139,13 @@ impl Answers for PeerHandler {
     }
 
     fn version(&self) -> VersionInfo {
-        let cluster = self
-            .shared()
-            .ok()
-            .and_then(|shared| shared.view.read().membership.version().map(str::to_owned));
+        let membership = self.shared().ok().map(|shared| shared.view.read().membership.clone());
+        let cluster = membership.as_ref().and_then(|known| known.version().map(str::to_owned));
+        let storage = membership.as_ref().and_then(|known| crate::version::storage(known));
         VersionInfo {
             server: crate::ETCD_VERSION.to_owned(),
             cluster: cluster.unwrap_or_else(|| "not_decided".to_owned()),
-            storage: crate::CLUSTER_VERSION.to_owned(),
+            storage: storage.unwrap_or_else(|| "unknown".to_owned()),
         }
     }
 
@@ -217,8 +216,12 @@ impl Answers for PeerHandler {
     }
 
     fn downgrade_enabled(&self) -> BoxFuture<'static, Result<bool, String>> {
-        // Downgrades are not served, so none is ever under way.
-        Box::pin(async { Ok(false) })
+        let shared = self.shared();
+        Box::pin(async move {
+            let shared = shared.map_err(|error| error.to_string())?;
+            shared.confirm_read().await.map_err(|error| error.message().to_owned())?;
+            Ok(crate::version::downgrade(&shared.view.read().membership).is_some())
+        })
     }
 }
 

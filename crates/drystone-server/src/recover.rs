@@ -5,8 +5,10 @@ use crate::layout::Layout;
 use crate::shared::ReadToken;
 use anyhow::{Context, bail};
 use drystone_backend::Backend;
-use drystone_machine::{MachineConfig, Membership};
-use drystone_member::{Applier, ApplierConfig, Founding, LogWriter, Node, NodeConfig};
+use drystone_machine::{Machine, MachineConfig, Membership};
+use drystone_member::{
+    Applier, ApplierConfig, ForcedFrom, Founding, LogWriter, Node, NodeConfig, force_alone,
+};
 use drystone_raft::{Recovered, Replica};
 use drystone_rocks::RocksBackend;
 use drystone_types::{Applied, ClusterId, LogIndex, MemberId};
@@ -56,7 +58,7 @@ pub(crate) fn recover(config: &Config, layout: &Layout, seed: u64) -> anyhow::Re
         drystone_wal::Config { checksum_seed: seed, ..drystone_wal::Config::default() };
     let has_log = Wal::exists(disk.as_ref(), layout.wal())?;
     let identity = layout.identity()?;
-    let (wal, recovered, identity, store_dir) = match identity {
+    let (mut wal, mut recovered, identity, store_dir) = match identity {
         Some((cluster, member)) if has_log => {
             let identity = Identity { cluster, member };
             let dir = layout.current_store()?;
@@ -87,7 +89,11 @@ pub(crate) fn recover(config: &Config, layout: &Layout, seed: u64) -> anyhow::Re
     layout.set_current_store(&store_dir)?;
     layout.sweep(&store_dir)?;
     let store = open_store(config, &store_dir)?;
-    assemble(config, seed, identity, wal, recovered, store)
+    let applier = Applier::open(store, applier_config(config))?;
+    if config.force_new_cluster {
+        force(config, identity, &mut wal, &mut recovered, applier.machine())?;
+    }
+    assemble(config, seed, identity, wal, recovered, applier)
 }
 
 /// The first log of a new cluster's member.
@@ -116,6 +122,38 @@ fn found(
     let recovered =
         drystone_wal::Recovered { hard_state, last, entries, ..drystone_wal::Recovered::default() };
     Ok((wal, recovered, identity))
+}
+
+/// Makes this member the only one of its cluster, in its own log.
+fn force(
+    config: &Config,
+    identity: Identity,
+    wal: &mut Wal,
+    recovered: &mut drystone_wal::Recovered,
+    machine: &Machine,
+) -> anyhow::Result<()> {
+    let from = ForcedFrom {
+        membership: machine.membership(),
+        applied: machine.applied().index,
+        hard_state: recovered.hard_state,
+        entries: &recovered.entries,
+        last: recovered.last.index,
+        learners_max: config.learners_max,
+    };
+    let own = identity.member;
+    let forced = force_alone(own, &config.initial_advertise_peer_urls, from)
+        .context("--force-new-cluster")?;
+    wal.append_and_sync(&forced.entries, Some(forced.hard_state))?;
+    tracing::warn!(
+        member = %own,
+        changes = forced.entries.len(),
+        "forcing restart member: the cluster is this member alone; start it without \
+         --force-new-cluster from now on"
+    );
+    recovered.entries.extend(forced.entries);
+    recovered.hard_state = forced.hard_state;
+    recovered.last = wal.last();
+    Ok(())
 }
 
 /// The store to go on with: the current one, or the snapshot that the log already counts on
@@ -153,11 +191,11 @@ fn assemble(
     identity: Identity,
     wal: Wal,
     recovered: drystone_wal::Recovered,
-    store: Arc<dyn Backend>,
+    applier: Applier<ReadToken>,
 ) -> anyhow::Result<Parts> {
-    let applier = Applier::open(store, applier_config(config))?;
     let membership = applier.machine().membership().clone();
     let applied = applier.machine().applied();
+    crate::version::refuse_newer(&membership)?;
     tracing::info!(
         cluster = %identity.cluster,
         member = %identity.member,

@@ -14,9 +14,7 @@ use crate::threads::{ApplyThread, MemberThread, run_flusher, run_log};
 use anyhow::Context;
 use drystone_api::etcdserverpb::{CompactionRequest, InternalRaftRequest};
 use drystone_api::limits::TRANSPORT_OVERHEAD_BYTES;
-use drystone_api::membershippb::{
-    Attributes, ClusterMemberAttrSetRequest, ClusterVersionSetRequest,
-};
+use drystone_api::membershippb::{Attributes, ClusterMemberAttrSetRequest};
 use drystone_peer::{Fetch, PeerUrl, TcpDialer, Transport};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, VecDeque};
@@ -32,8 +30,6 @@ use tokio::task::JoinSet;
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between two tries to tell the cluster of this member.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(200);
-/// How often the leader looks whether the cluster has a version.
-const VERSION_PAUSE: Duration = Duration::from_millis(500);
 /// How long a stopping leader waits for another to take over.
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);
 /// How long open calls may go on after the server was told to stop.
@@ -89,7 +85,10 @@ impl Server {
             server.peer_tasks.push(tokio::spawn(async move { transport.serve(listener).await }));
         }
         server.tasks.push(tokio::spawn(announce(shared.clone(), clients, server.stop.subscribe())));
-        server.tasks.push(tokio::spawn(keep_version(shared.clone(), server.stop.subscribe())));
+        let stop = || server.stop.subscribe();
+        let versions = crate::version::keep(shared.clone(), stop());
+        let downgrades = crate::version::end_downgrades(shared.clone(), stop());
+        server.tasks.extend([tokio::spawn(versions), tokio::spawn(downgrades)]);
         server.tasks.push(tokio::spawn(auto_compact(shared, server.stop.subscribe())));
         Ok(server)
     }
@@ -364,31 +363,6 @@ async fn announce<A: Accept<C>, C: Connection>(
     while let Some(ended) = served.join_next().await {
         if let Ok(Err(error)) = ended {
             tracing::error!(%error, "a client listener ended");
-        }
-    }
-}
-
-/// As the leader, gives a cluster without a version the one that all members here speak.
-async fn keep_version(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
-    loop {
-        let decided = shared.view.read().membership.version().is_some();
-        if decided {
-            return;
-        }
-        if shared.status.is_leader.load(Ordering::Acquire) {
-            let request = InternalRaftRequest {
-                cluster_version_set: Some(ClusterVersionSetRequest {
-                    ver: crate::CLUSTER_VERSION.to_owned(),
-                }),
-                ..Default::default()
-            };
-            if let Err(error) = shared.propose(request).await {
-                tracing::debug!(%error, "the cluster's version could not be set yet");
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(VERSION_PAUSE) => {}
-            _ = stop.changed() => return,
         }
     }
 }

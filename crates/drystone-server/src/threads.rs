@@ -457,6 +457,9 @@ impl ApplyThread {
 
     fn refresh_view(&self) {
         let machine = self.applier.machine();
+        if let Err(error) = crate::version::refuse_newer(machine.membership()) {
+            fatal("the cluster has moved on", &error);
+        }
         let view = View {
             reader: machine.reader(),
             backend: machine.backend().clone(),

@@ -87,6 +87,11 @@ impl Member {
         self.id = id.unwrap_or(0);
     }
 
+    /// Flags for the next starts of this member, in place of those the cluster gave it.
+    pub fn set_flags(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    }
+
     /// Starts the process on this member's directory and ports; does not wait for an answer.
     pub fn spawn(&mut self) -> Result<(), HarnessError> {
         let log = || -> std::io::Result<File> {

@@ -1,5 +1,6 @@
 //! The tables, run against the binary that cargo built and the etcd of this machine.
 
+mod alone;
 mod clients;
 mod force;
 mod tables;

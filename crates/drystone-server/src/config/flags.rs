@@ -108,7 +108,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     idle("socket-reuse-address", Kind::Bool, "false", "listeners always set SO_REUSEADDR"),
     idle("memory-mlock", Kind::Bool, "false", NO_BBOLT),
     refused("unsafe-no-fsync", Kind::Bool, "false", "Drystone does not answer before a sync"),
-    refused("force-new-cluster", Kind::Bool, "false", "forcing a new cluster is not served yet"),
+    used("force-new-cluster", Kind::Bool, "false", "go on alone: forget all other members"),
     idle("bootstrap-defrag-threshold-megabytes", Kind::Uint, "0", "there is nothing to defragment"),
     used(
         "compaction-batch-limit",
@@ -145,7 +145,12 @@ pub(crate) const FLAGS: &[Flag] = &[
         "1m",
         "the gate CompactHashCheck is not served yet",
     ),
-    idle("downgrade-check-time", Kind::Duration, "5s", "downgrades are not served yet"),
+    used(
+        "downgrade-check-time",
+        Kind::Duration,
+        "5s",
+        "how often a downgrade is looked at; 0 never",
+    ),
     idle("raft-read-timeout", Kind::Duration, "5s", "peer connections use 5s"),
     idle("raft-write-timeout", Kind::Duration, "5s", "peer connections use 5s"),
     // Listeners.

@@ -62,6 +62,10 @@ pub struct Config {
     pub initial_cluster_state: ClusterState,
     /// Goes into the ids of members.
     pub initial_cluster_token: String,
+    /// Whether this member forgets all others and goes on alone.
+    pub force_new_cluster: bool,
+    /// How often the leader looks whether a downgrade is done; zero is never.
+    pub downgrade_check_interval: Duration,
     /// One tick of raft's clock.
     pub heartbeat_interval: Duration,
     /// Ticks without a leader before an election; at least 5.

@@ -322,6 +322,8 @@ fn build(values: &Values, warnings: &mut Vec<String>) -> Result<Config, UsageErr
             sleep => sleep,
         },
         auto_compaction: auto_compaction(values)?,
+        force_new_cluster: parse_bool(values.text("force-new-cluster")).unwrap_or(false),
+        downgrade_check_interval: values.duration("downgrade-check-time"),
         learners_max: usize::try_from(values.int("max-learners")).unwrap_or(1),
         watch_progress_interval: interval,
         log_level: values.text("log-level").to_owned(),

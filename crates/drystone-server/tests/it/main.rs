@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod downgrade;
+
 use bytes::Bytes;
 use drystone_api::etcdserverpb::kv_client::KvClient;
 use drystone_api::etcdserverpb::lease_client::LeaseClient;
