@@ -19,6 +19,8 @@ enum Verb {
     Torture(TortureArgs),
     /// A member that was away for many writes comes back by a checkpoint while writes go on.
     Rejoin(RejoinArgs),
+    /// A large store is listed, in chunks and at once, and the server's memory watched.
+    List(ListArgs),
 }
 
 /// Which binary, and how it is built.
@@ -60,6 +62,18 @@ struct RejoinArgs {
     /// Entries of the log that are kept for slow members.
     #[arg(long, default_value_t = 5_000)]
     catchup_entries: u64,
+}
+
+#[derive(clap::Args)]
+struct ListArgs {
+    #[command(flatten)]
+    built: Built,
+    /// Keys of the store.
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: u64,
+    /// Bytes of each value.
+    #[arg(long, default_value_t = 1024)]
+    value_bytes: usize,
 }
 
 /// Arguments of `cargo xtask chaos`.
@@ -113,6 +127,12 @@ pub(crate) fn run(args: &Args, root: &Path) -> anyhow::Result<()> {
             runner(root, !args.built.debug, "rejoin", &binary)
                 .words(&format!("--writes {}", args.writes))
                 .words(&format!("--catchup-entries {}", args.catchup_entries))
+                .run()
+        }
+        Verb::List(args) => {
+            let binary = args.built.binary(root)?;
+            runner(root, !args.built.debug, "list", &binary)
+                .words(&format!("--keys {} --value-bytes {}", args.keys, args.value_bytes))
                 .run()
         }
     }

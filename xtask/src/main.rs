@@ -28,7 +28,7 @@ enum Verb {
     Codegen(codegen::Args),
     /// Check prerequisites, build, and start a server, or a local cluster with --members 3.
     Up(up::Args),
-    /// Torture a local cluster, or bring a member back after a long absence.
+    /// Torture a local cluster, bring a member back after a long absence, or list a large store.
     Cluster(cluster::Args),
     /// Fail processes, disks and networks of a real cluster under load, and judge what clients
     /// were told. Needs root.

@@ -31,7 +31,7 @@ struct Inner {
 
 /// Whether a call may be sent again after an answer or a lost connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Repeat {
+pub(crate) enum Repeat {
     /// Reads and calls of the same effect when done twice: on `UNAVAILABLE`.
     Read,
     /// Writes: only when nothing was sent.
@@ -180,7 +180,12 @@ impl Client {
 
     /// One call as the user sees it: repeated as allowed, and with a new token if the old
     /// one is refused (once).
-    async fn call<Q, R, F, A>(&self, repeat: Repeat, request: Q, attempt: F) -> Result<R, Error>
+    pub(crate) async fn call<Q, R, F, A>(
+        &self,
+        repeat: Repeat,
+        request: Q,
+        attempt: F,
+    ) -> Result<R, Error>
     where
         Q: prost::Message + Clone,
         F: Fn(Transport, tonic::Request<Q>) -> A,

@@ -1,8 +1,9 @@
 //! A client for servers that speak etcd v3: Drystone and etcd.
 //!
 //! # What it is
-//! [`Client`] makes the unary calls with etcd's rules for repeating them, [`Watch`] and
-//! [`KeepAlive`] are streams that outlive their connections. Requests and responses are the
+//! [`Client`] makes the unary calls with etcd's rules for repeating them, and reads long lists in
+//! chunks ([`RangeStream`]). [`Watch`] and [`KeepAlive`] are streams that outlive their
+//! connections. Requests and responses are the
 //! messages of `drystone-api`, neither wrapped nor renamed. [`Transport`] is the layer below:
 //! a gRPC service that spreads calls over the endpoints and passes over those that are down.
 //!
@@ -46,6 +47,7 @@ mod dial;
 mod endpoint;
 mod error;
 mod lease;
+mod list;
 mod transport;
 mod watch;
 
@@ -55,6 +57,7 @@ pub use dial::{Dial, Dialing, Stream, SystemDialer};
 pub use endpoint::{Endpoint, EndpointError, Target};
 pub use error::Error;
 pub use lease::KeepAlive;
+pub use list::RangeStream;
 /// gRPC's status codes, as [`Error::code`] gives them.
 pub use tonic::Code;
 pub use transport::Transport;

@@ -6,10 +6,11 @@
 //! [`sequences`]: requests after which a cluster must still stand, be equal and remember.
 //! [`histories`]: random operations done by both in step, with equal answers and hashes.
 //! [`Comparison`] runs them, [`Report`] writes `docs/compatibility.md`, and [`harness`] starts
-//! and ends the processes; other test programs use it too. Beside the tables stand four
+//! and ends the processes; other test programs use it too. Beside the tables stand five
 //! programs over the same harness: [`torture`] kills members under load and judges every
 //! answer, [`chaos`] does so with disks and networks that fail, [`rejoin`] brings a member back
-//! after a long absence, and [`contest`] measures both servers under the same loads.
+//! after a long absence, [`lists`] measures what memory a list of everything takes, and
+//! [`contest`] measures both servers under the same loads.
 //!
 //! # What it is not
 //! It knows nothing of Drystone's insides: it sees a binary, its ports and its exit. Only
@@ -46,6 +47,7 @@ mod comparison;
 pub mod contest;
 pub mod harness;
 pub mod histories;
+pub mod lists;
 mod process;
 pub mod rejoin;
 mod report;

@@ -1,9 +1,9 @@
-//! The verbs beside the comparison: torture, rejoin, chaos and bench.
+//! The verbs beside the comparison: torture, rejoin, list, chaos and bench.
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use drystone_conformance::harness::Program;
-use drystone_conformance::{chaos, contest, rejoin, torture};
+use drystone_conformance::{chaos, contest, lists, rejoin, torture};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,6 +19,8 @@ pub(crate) enum Verb {
     Rejoin(RejoinArgs),
     /// Kill, stop, isolate and starve members under load, and judge every answer and event.
     Chaos(ChaosArgs),
+    /// List a large store, and see that it takes the server no memory.
+    List(ListArgs),
     /// Measure Drystone and etcd under the same loads.
     Bench(BenchArgs),
 }
@@ -66,6 +68,25 @@ pub(crate) struct RejoinArgs {
     #[arg(long, default_value_t = 5_000)]
     catchup_entries: u64,
     /// One more flag for every member, as `--server-flag=--name=value`; may be repeated.
+    #[arg(long = "server-flag", allow_hyphen_values = true)]
+    flags: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// The server's binary. Otherwise $DRYSTONE_BIN, or the one cargo built beside this.
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    /// Keys of the store.
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: u64,
+    /// Bytes of each value.
+    #[arg(long, default_value_t = 1024)]
+    value_bytes: usize,
+    /// By how many MiB a list may raise the server's memory.
+    #[arg(long, default_value_t = 32)]
+    rise_mib_max: u64,
+    /// One more flag for the server, as `--server-flag=--name=value`; may be repeated.
     #[arg(long = "server-flag", allow_hyphen_values = true)]
     flags: Vec<String>,
 }
@@ -131,6 +152,7 @@ pub(crate) async fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
                 Verb::Torture(args) => torture(args).await,
                 Verb::Rejoin(args) => rejoin(args).await,
                 Verb::Chaos(args) => chaos(args).await,
+                Verb::List(args) => list(args).await,
                 Verb::Bench(args) => bench(args).await,
             }
         } => done,
@@ -166,6 +188,19 @@ async fn rejoin(args: &RejoinArgs) -> anyhow::Result<ExitCode> {
     let outcome = rejoin::run(&program(args.bin.as_deref())?, &config).await?;
     print(&outcome.to_string())?;
     Ok(end("rejoin", &outcome.faults(), outcome.kept()))
+}
+
+async fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
+    let config = lists::Config {
+        keys: args.keys,
+        value_bytes: args.value_bytes,
+        rise_bytes_max: args.rise_mib_max << 20,
+        flags: args.flags.clone(),
+        ..lists::Config::default()
+    };
+    let outcome = lists::run(&program(args.bin.as_deref())?, &config).await?;
+    print(&outcome.to_string())?;
+    Ok(end("list", &outcome.faults(), None))
 }
 
 async fn chaos(args: &ChaosArgs) -> anyhow::Result<ExitCode> {

@@ -77,6 +77,7 @@ pub(crate) const GET: &[Flag] = &[
     Flag::int("max-create-rev", "largest create revision"),
     Flag::int("min-mod-rev", "smallest modification revision"),
     Flag::int("max-mod-rev", "largest modification revision"),
+    Flag::bool("stream", "let the server send the keys in chunks"),
 ];
 
 /// Flags of `del`, also in transactions.

@@ -8,4 +8,6 @@ mod keys;
 mod tree;
 
 pub(crate) use entry::{Entry, Pruned, Version};
+#[cfg(test)]
+pub(crate) use tree::visits;
 pub(crate) use tree::{Span, Tree};

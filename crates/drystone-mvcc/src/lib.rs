@@ -85,7 +85,8 @@ pub use codec::{DecodeError, KeyValue};
 pub use config::Config;
 pub use error::{Error, OpError};
 pub use outcome::{
-    Changes, DeleteOutcome, HashKv, LeaseChange, OpOutcome, PutOutcome, RangeResult, TxnOutcome,
+    Changes, DeleteOutcome, HashKv, LeaseChange, OpOutcome, Page, PutOutcome, RangeResult,
+    TxnOutcome,
 };
 pub use request::{
     Compare, CompareResult, CompareTarget, DeleteRange, Op, Put, RangeQuery, SortOrder, SortTarget,

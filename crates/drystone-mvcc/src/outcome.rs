@@ -52,6 +52,16 @@ pub struct RangeResult {
     pub count: i64,
 }
 
+/// The next pairs of a read in key order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The pairs, each an encoded `mvccpb.KeyValue`, byte for byte as stored unless values were
+    /// left out.
+    pub kvs: Vec<Bytes>,
+    /// The key the next page begins with; nothing when this is the last one.
+    pub next: Option<Bytes>,
+}
+
 /// The answer to one operation of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OpOutcome {

@@ -3,7 +3,7 @@
 use crate::error::{Error, OpError};
 use crate::hash::KvHasher;
 use crate::index::Span;
-use crate::outcome::{Changes, HashKv, RangeResult, TxnOutcome};
+use crate::outcome::{Changes, HashKv, Page, RangeResult, TxnOutcome};
 use crate::request::{RangeQuery, Txn};
 use crate::state::{Shared, State};
 use crate::store;
@@ -87,6 +87,25 @@ impl Snapshot {
     /// compacted one.
     pub fn range(&self, query: &RangeQuery) -> Result<RangeResult, OpError> {
         self.view().range(query)
+    }
+
+    /// Reads the first pairs of a range in key order, whatever order, limit and filters the query
+    /// has: no more than `pairs_max`, and none after the one that brings their bytes to
+    /// `bytes_max`. There is always one, if the range holds any.
+    ///
+    /// Holds `pairs_max` small numbers and, beside the page, no more than sixteen pairs. What is
+    /// fetched for it stays out of the cache of pairs: who walks through all of a store must not
+    /// drive out what others use.
+    ///
+    /// # Errors
+    /// Those of [`Snapshot::range`].
+    pub fn page(
+        &self,
+        query: &RangeQuery,
+        pairs_max: usize,
+        bytes_max: usize,
+    ) -> Result<Page, OpError> {
+        self.view().page(query, pairs_max, bytes_max)
     }
 
     /// Runs a transaction that only reads.

@@ -14,6 +14,10 @@ use drystone_types::{KeyRange, Revision};
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
+mod page;
+#[cfg(test)]
+mod tests;
+
 /// How many values are asked of the store below at once.
 const FETCH_KEYS_MAX: usize = 1024;
 

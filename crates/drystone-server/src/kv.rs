@@ -10,7 +10,9 @@ use drystone_api::limits::{TXN_DEPTH_MAX, txn_depth};
 use drystone_api::raw::{self, kv_server::Kv};
 use drystone_machine::{Answer, convert};
 use drystone_mvcc::{OpError, RangeQuery, Snapshot, Txn, validate};
+use std::pin::Pin;
 use std::sync::Arc;
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 /// A read of at most so many pairs is served on the worker that took it; a larger one goes to
@@ -38,9 +40,7 @@ impl KvService {
         let result = if small {
             read(shared.snapshot())
         } else {
-            tokio::task::spawn_blocking(move || read(shared.snapshot()))
-                .await
-                .map_err(|_| Status::from(EtcdError::Stopped))?
+            blocking(move || read(shared.snapshot())).await?
         };
         result.map_err(read_error)
     }
@@ -62,6 +62,13 @@ impl KvService {
         self.shared.complete(&mut response.header);
         Ok(response)
     }
+}
+
+/// Runs what may block where blocking is allowed.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Status> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| EtcdError::Stopped.into())
 }
 
 fn is_small(query: &RangeQuery) -> bool {
@@ -98,6 +105,9 @@ fn unexpected(answer: &Answer) -> Status {
     Status::internal(format!("the log answered a request with {answer:?}"))
 }
 
+/// The answer to a list that is read as the client takes it.
+type Chunks = Pin<Box<dyn Stream<Item = Result<raw::RangeStreamResponse, Status>> + Send>>;
+
 #[tonic::async_trait]
 impl Kv for KvService {
     async fn range(
@@ -118,13 +128,22 @@ impl Kv for KvService {
         Ok(Response::new(response))
     }
 
-    type RangeStreamStream = tokio_stream::Empty<Result<raw::RangeStreamResponse, Status>>;
+    type RangeStreamStream = Chunks;
 
     async fn range_stream(
         &self,
-        _: Request<RangeRequest>,
+        request: Request<RangeRequest>,
     ) -> Result<Response<Self::RangeStreamStream>, Status> {
-        Err(crate::unimplemented("RangeStream"))
+        let request = request.into_inner();
+        let serializable = request.serializable;
+        let query = convert::range(request);
+        validate::range(&query).map_err(invalid)?;
+        crate::list::check(&query)?;
+        if !serializable {
+            self.shared.confirm_read().await?;
+        }
+        let chunks = crate::list::stream(self.shared.clone(), query).await?;
+        Ok(Response::new(Box::pin(chunks)))
     }
 
     async fn put(

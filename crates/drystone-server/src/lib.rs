@@ -47,6 +47,7 @@ mod ids;
 mod kv;
 mod layout;
 mod lease;
+mod list;
 mod logging;
 mod maintenance;
 mod observe;

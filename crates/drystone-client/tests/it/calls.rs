@@ -199,3 +199,21 @@ fn a_client_needs_an_endpoint() {
     let error = Config::parse(["https://a:1"]).unwrap_err();
     assert!(error.to_string().contains("TLS"), "{error}");
 }
+
+#[tokio::test]
+async fn a_list_in_chunks_is_one_answer_when_merged() {
+    let fake = Fake::default();
+    fake.failures.lock().unwrap().push_back(unavailable());
+    let client = client(&[fake.serve().await]);
+    let request = pb::RangeRequest { key: "a".into(), limit: 3, ..Default::default() };
+    let mut chunks = client.range_stream(request.clone()).await.unwrap();
+    let first = chunks.message().await.unwrap().unwrap();
+    assert_eq!((first.kvs.len(), first.header, first.count), (3, None, 0));
+    let last = chunks.message().await.unwrap().unwrap();
+    assert_eq!((last.kvs.len(), last.more, last.count), (3, true, 6));
+    assert!(chunks.message().await.unwrap().is_none());
+
+    let whole = client.range_stream(request).await.unwrap().merged().await.unwrap();
+    assert_eq!((whole.kvs.len(), whole.more, whole.count), (6, true, 6));
+    assert_eq!(whole.header.unwrap().revision, 3);
+}

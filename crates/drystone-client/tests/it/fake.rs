@@ -104,8 +104,22 @@ impl Kv for Fake {
 
     type RangeStreamStream = Boxed<RangeStreamResponse>;
 
-    async fn range_stream(&self, _: Request<pb::RangeRequest>) -> Answer<Self::RangeStreamStream> {
-        Err(Status::unimplemented("range_stream"))
+    /// Two chunks, as many pairs in each as the limit says; one without a limit.
+    async fn range_stream(
+        &self,
+        request: Request<pb::RangeRequest>,
+    ) -> Answer<Self::RangeStreamStream> {
+        self.fail()?;
+        let request = request.into_inner();
+        let pair = drystone_api::mvccpb::KeyValue { key: request.key, ..Default::default() };
+        let pairs = vec![pair; usize::try_from(request.limit).unwrap_or(0)];
+        let first = pb::RangeResponse { kvs: pairs.clone(), ..Default::default() };
+        let (header, count) = (header(3), request.limit * 2);
+        let last = pb::RangeResponse { header, kvs: pairs, more: true, count };
+        let chunks = if request.limit > 0 { vec![first, last] } else { vec![last] };
+        let chunks =
+            chunks.into_iter().map(|chunk| Ok(RangeStreamResponse { range_response: Some(chunk) }));
+        Ok(Response::new(Box::pin(tokio_stream::iter(chunks.collect::<Vec<_>>()))))
     }
 
     async fn delete_range(

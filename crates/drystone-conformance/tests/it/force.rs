@@ -1,8 +1,8 @@
-//! Torture and rejoin in small; the full ones are verbs of `cargo xtask cluster`.
+//! Torture, rejoin and lists in small; the full ones are verbs of `cargo xtask cluster`.
 
 use crate::tables::alone;
 use drystone_conformance::harness::Program;
-use drystone_conformance::{rejoin, torture};
+use drystone_conformance::{lists, rejoin, torture};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -73,4 +73,12 @@ async fn back_by_a_checkpoint() {
     };
     let outcome = rejoin::run(&drystone(), &config).await.unwrap();
     assert!(outcome.faults().is_empty(), "kept in {:?}\n{outcome}", outcome.kept());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_everything_takes_no_memory() {
+    let _turn = alone().await;
+    let config = lists::Config { keys: 50_000, plain: false, ..lists::Config::default() };
+    let outcome = lists::run(&drystone(), &config).await.unwrap();
+    assert!(outcome.faults().is_empty(), "{outcome}");
 }

@@ -79,7 +79,15 @@ pub(crate) async fn get(context: &mut Context<'_>) -> Result<Exit, Failure> {
         return Err(Failure::arguments("print-value-only is only for `--write-out=simple`"));
     }
     let session = settings.session().await?;
-    let response = session.client.range(request).await.map_err(|e| Failure::call(&e))?;
+    let response = if context.flags.bool("stream") {
+        match session.client.range_stream(request).await {
+            Ok(chunks) => chunks.merged().await,
+            Err(refused) => Err(refused),
+        }
+    } else {
+        session.client.range(request).await
+    };
+    let response = response.map_err(|e| Failure::call(&e))?;
     context.show(&session, Answer::Get(&response, GetStyle { value_only }))?;
     Ok(Exit::SUCCESS)
 }

@@ -9,6 +9,25 @@ use std::sync::Arc;
 #[cfg(test)]
 mod tests;
 
+/// How many nodes were looked at, for tests that hold a read to its cost.
+#[cfg(test)]
+pub(crate) mod visits {
+    use std::cell::Cell;
+
+    thread_local!(static NODES: Cell<usize> = const { Cell::new(0) });
+
+    pub(super) fn count() {
+        NODES.set(NODES.get() + 1);
+    }
+
+    /// The nodes that `read` looks at, on this thread.
+    pub(crate) fn of<T>(read: impl FnOnce() -> T) -> (T, usize) {
+        let before = NODES.get();
+        let answer = read();
+        (answer, NODES.get() - before)
+    }
+}
+
 /// The most entries of a leaf.
 const LEAF_ENTRIES_MAX: usize = 32;
 /// The most children of an inner node.
@@ -172,6 +191,8 @@ impl Tree {
     fn rank(&self, key: &[u8]) -> usize {
         let (mut node, mut rank) = (&*self.root, 0);
         loop {
+            #[cfg(test)]
+            visits::count();
             match node {
                 Node::Leaf(leaf) => {
                     let at = leaf.keys.search(key).unwrap_or_else(|at| at);
@@ -234,6 +255,8 @@ impl Node {
         live_only: bool,
         visit: &mut Visit<'a, '_>,
     ) -> ControlFlow<()> {
+        #[cfg(test)]
+        visits::count();
         match self {
             Self::Leaf(leaf) => leaf.visit(span, live_only, visit),
             Self::Inner(inner) => inner.visit(span, live_only, visit),

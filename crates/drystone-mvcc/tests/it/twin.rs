@@ -29,6 +29,8 @@ enum Step {
     /// Check what was kept and let go.
     Release,
     Range(RangeQuery),
+    /// Walk through a range in pages of so many pairs and bytes.
+    Pages(RangeQuery, usize, usize),
     Read(Txn),
     Changes(i64, i64, usize, usize),
     Hash(i64),
@@ -159,6 +161,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Hold),
         2 => Just(Step::Release),
         8 => query().prop_map(Step::Range),
+        4 => (query(), 0..5usize, 0..300usize)
+            .prop_map(|(query, pairs, bytes)| Step::Pages(query, pairs, bytes)),
         2 => txn(false).prop_map(Step::Read),
         3 => (0..40i64, 0..50i64, 0..6usize, 0..200usize)
             .prop_map(|(from, to, revisions, bytes)| Step::Changes(from, to, revisions, bytes)),
@@ -233,6 +237,7 @@ impl Pair {
                 let answer = plain(self.snapshot().range(query));
                 assert_eq!(answer, self.model.range(query), "{query:?}");
             }
+            Step::Pages(query, pairs, bytes) => self.pages(query, *pairs, *bytes),
             Step::Read(txn) => {
                 let answer = plain(self.snapshot().txn_read_only(txn));
                 assert_eq!(answer, self.model.txn_read_only(txn), "{txn:?}");
@@ -249,6 +254,35 @@ impl Pair {
                 }
             }
         }
+    }
+
+    /// Pages give what one read in key order gives, and none is larger than it may be.
+    fn pages(&self, query: &RangeQuery, pairs_max: usize, bytes_max: usize) {
+        let snapshot = self.snapshot();
+        let mut query = RangeQuery {
+            keys_only: query.keys_only,
+            revision: query.revision,
+            ..RangeQuery::new(query.range.clone())
+        };
+        let whole = self.model.range(&query);
+        let mut kvs = Vec::new();
+        let answer = loop {
+            let page = match plain(snapshot.page(&query, pairs_max, bytes_max)) {
+                Ok(page) => page,
+                Err(refused) => break Err(refused),
+            };
+            assert!(page.kvs.len() <= pairs_max.max(1));
+            let but_last = page.kvs.len().saturating_sub(1);
+            let bytes: usize = page.kvs[..but_last].iter().map(Bytes::len).sum();
+            assert!(but_last == 0 || bytes < bytes_max);
+            assert!(page.next.is_none() || !page.kvs.is_empty());
+            kvs.extend(page.kvs);
+            match page.next {
+                Some(next) => query.range.start = next,
+                None => break Ok(kvs),
+            }
+        };
+        assert_eq!(answer, whole.map(|whole| whole.kvs), "{query:?}");
     }
 
     fn call(&mut self, call: Call) {

@@ -20,13 +20,20 @@ use tonic::transport::Channel;
 /// How long a server may take until it serves.
 const READY_MAX: Duration = Duration::from_secs(30);
 
+mod list;
+
 fn config(folder: &Path) -> Config {
+    config_with(folder, &[])
+}
+
+fn config_with(folder: &Path, flags: &[&str]) -> Config {
     let words = [
         format!("--data-dir={}", folder.display()),
         "--listen-client-urls=http://127.0.0.1:0".to_owned(),
         "--advertise-client-urls=http://127.0.0.1:1".to_owned(),
         "--listen-peer-urls=http://127.0.0.1:0".to_owned(),
     ];
+    let words = words.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned()));
     match parse(words, []).unwrap() {
         Parsed::Run { config, .. } => *config,
         Parsed::Print(text) => panic!("{text}"),
@@ -34,7 +41,11 @@ fn config(folder: &Path) -> Config {
 }
 
 async fn start(folder: &Path) -> (Server, Channel) {
-    let server = Server::start(config(folder)).await.unwrap();
+    start_as(config(folder)).await
+}
+
+async fn start_as(config: Config) -> (Server, Channel) {
+    let server = Server::start(config).await.unwrap();
     let endpoint = format!("http://{}", server.client_addresses()[0]);
     let connect = async {
         loop {
