@@ -1,5 +1,11 @@
 //! The consensus side of a member: inputs in, effects out.
 
+mod effects;
+mod snapshots;
+mod stall;
+
+pub use effects::{Append, Effects, Leadership, Work};
+
 use crate::ends::Ends;
 use crate::lead::LeaderCommand;
 use crate::learner::{NotReady, is_ready};
@@ -8,10 +14,12 @@ use bytes::Bytes;
 use drystone_machine::Change;
 use drystone_probe::{mark, planted};
 use drystone_raft::{
-    ApplyConfChangeError, ConfChange, LeadError, Message, MessageKind, ProposeError, Ready,
-    Replica, Role, SnapshotError, SnapshotMeta, StepError,
+    ApplyConfChangeError, ConfChange, LeadError, Message, ProposeError, Ready, Replica, Role,
+    StepError,
 };
-use drystone_types::{ConfState, Entry, HardState, LogIndex, MemberId, Term};
+use drystone_types::{ConfState, LogIndex, MemberId};
+use snapshots::Transfer;
+use stall::Stall;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Settings of a [`Node`].
@@ -46,100 +54,6 @@ impl Default for NodeConfig {
     }
 }
 
-/// What the log thread is to make durable, in the order it is given.
-#[derive(Clone, Debug)]
-pub struct Append {
-    /// Number to report with [`Node::persisted`] once this is durable.
-    pub number: u64,
-    /// A snapshot that replaces everything before it: the log starts anew after its index.
-    pub snapshot: Option<SnapshotMeta>,
-    /// Entries; the first may overwrite what the log holds from its index on.
-    pub entries: Vec<Entry>,
-    /// New hard state, if it changed.
-    pub hard_state: Option<HardState>,
-    /// False when nothing here needs a sync of its own.
-    pub must_sync: bool,
-    /// Messages that promise what is above: to be sent once it is durable, and not before.
-    pub then_send: Vec<Message>,
-}
-
-/// What the apply side is to do, in the order it is given.
-#[derive(Clone, Debug)]
-pub enum Work {
-    /// Apply these committed entries.
-    Entries(Vec<Entry>),
-    /// Replace the state by a snapshot that was received, once append `number` is durable: the
-    /// store must not be ahead of what the log names.
-    Install {
-        /// The snapshot.
-        snapshot: SnapshotMeta,
-        /// The append that names it.
-        number: u64,
-    },
-}
-
-/// Who leads, as this member knows it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Leadership {
-    /// The leader, or nobody.
-    pub leader: MemberId,
-    /// The current term.
-    pub term: Term,
-    /// True when this member is the leader.
-    pub is_leader: bool,
-}
-
-/// Everything that is to happen after inputs were taken in.
-#[derive(Debug)]
-pub struct Effects<R> {
-    /// Messages that may leave at once.
-    pub send: Vec<Message>,
-    /// Appends for the log, in order.
-    pub append: Vec<Append>,
-    /// Work for the apply side, in order.
-    pub apply: Vec<Work>,
-    /// Reads that may be served once the index is applied.
-    pub reads: Vec<(LogIndex, Vec<R>)>,
-    /// Reads that the change of leader interrupted.
-    pub interrupted: Vec<R>,
-    /// Members that need a snapshot: answer with [`Node::snapshot_ready`].
-    pub snapshots_wanted: Vec<MemberId>,
-    /// The log up to and including this index is not needed any more.
-    pub compact_log: Option<LogIndex>,
-    /// Leader, term or role changed.
-    pub leadership: Option<Leadership>,
-}
-
-impl<R> Default for Effects<R> {
-    fn default() -> Self {
-        Self {
-            send: Vec::new(),
-            append: Vec::new(),
-            apply: Vec::new(),
-            reads: Vec::new(),
-            interrupted: Vec::new(),
-            snapshots_wanted: Vec::new(),
-            compact_log: None,
-            leadership: None,
-        }
-    }
-}
-
-/// How far a snapshot for a member is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Transfer {
-    /// It is being made.
-    Making,
-    /// The replica has it on offer for so many ticks. It may find that the member does not need
-    /// it any more, and then sends nothing.
-    Offered { ticks: usize },
-    /// It is on its way; the end of that will be reported.
-    Sent,
-}
-
-/// Ticks after which an offer that was not taken no longer holds the log.
-const OFFER_TICKS_MAX: usize = 20;
-
 /// One replica with the reads that wait on it and the log it may drop.
 ///
 /// `R` stands for a waiting read; the node only hands it back.
@@ -160,6 +74,8 @@ pub struct Node<R> {
     hold_ticks: usize,
     /// Leases that the log ends behind what is applied; only while this member leads.
     ends: Ends,
+    /// Whether the log and the apply side move.
+    stall: Stall,
 }
 
 impl<R> Node<R> {
@@ -183,11 +99,18 @@ impl<R> Node<R> {
             snapshots_under_way: BTreeMap::new(),
             hold_ticks: 0,
             ends: Ends::default(),
+            stall: Stall::new(applied),
         }
     }
 
     /// One tick of raft's clock has passed.
+    ///
+    /// A leader whose log or apply side has work and has finished none of it for an election
+    /// timeout hands its leadership over, or gives it up when nobody takes it; a single voter has
+    /// nobody to give it to and goes on. While either stands still like that, this member does
+    /// not stand for election, nor lead when it is handed over to it.
     pub fn tick(&mut self) {
+        self.mind_stalls();
         self.replica.tick();
         self.hold_ticks = self.hold_ticks.saturating_sub(1);
         self.age_offers();
@@ -302,6 +225,7 @@ impl<R> Node<R> {
 
     /// Everything up to append `number` is durable.
     pub fn persisted(&mut self, number: u64) {
+        self.stall.log.done(number);
         self.replica.log_persisted(number);
     }
 
@@ -309,6 +233,7 @@ impl<R> Node<R> {
     pub fn applied(&mut self, index: LogIndex) {
         if index > self.applied {
             self.applied = index;
+            self.stall.apply.done(index.0);
             self.replica.applied_to(index);
             if planted!("member.flushed_is_applied") {
                 self.flushed(index);
@@ -352,75 +277,6 @@ impl<R> Node<R> {
         change: &ConfChange,
     ) -> Result<ConfState, ApplyConfChangeError> {
         self.replica.apply_conf_change(index, change)
-    }
-
-    /// A snapshot is ready to be streamed to `to`.
-    ///
-    /// # Errors
-    /// [`SnapshotError`] when the log does not go on from it; another will be asked for.
-    pub fn snapshot_ready(
-        &mut self,
-        to: MemberId,
-        meta: SnapshotMeta,
-    ) -> Result<(), SnapshotError> {
-        self.replica.offer_snapshot(meta, &[to]).inspect_err(|_| {
-            mark!("member.snapshot_refused");
-            self.snapshots_under_way.remove(&to);
-        })?;
-        self.snapshots_under_way.insert(to, Transfer::Offered { ticks: 0 });
-        Ok(())
-    }
-
-    fn age_offers(&mut self) {
-        self.snapshots_under_way.retain(|_, transfer| match transfer {
-            Transfer::Offered { ticks } if *ticks >= OFFER_TICKS_MAX => {
-                mark!("member.snapshot_offer_lapsed");
-                false
-            }
-            Transfer::Offered { ticks } => {
-                *ticks += 1;
-                true
-            }
-            Transfer::Making | Transfer::Sent => true,
-        });
-    }
-
-    /// Follows the snapshots that a `Ready` asks for and sends.
-    fn track_snapshots(&mut self, ready: &Ready) {
-        for peer in &ready.snapshots_wanted {
-            // An offer that does not serve the member any more is made anew: it caught up when
-            // the offer came, and the log has been cut since.
-            let transfer = self.snapshots_under_way.get(peer);
-            if matches!(transfer, None | Some(Transfer::Offered { .. })) {
-                mark!("member.snapshot_wanted");
-                self.snapshots_under_way.insert(*peer, Transfer::Making);
-                self.pending.snapshots_wanted.push(*peer);
-            }
-        }
-        let messages = ready.messages.iter().chain(&ready.messages_after_persist);
-        for message in messages.filter(|message| message.kind == MessageKind::Snapshot) {
-            self.snapshots_under_way.insert(message.to, Transfer::Sent);
-            // One snapshot is made for one member: the next one gets its own.
-            self.replica.withdraw_snapshot();
-        }
-    }
-
-    /// No snapshot for `to` could be made; it is asked for again while `to` needs one.
-    pub fn snapshot_failed(&mut self, to: MemberId) {
-        self.snapshots_under_way.remove(&to);
-    }
-
-    /// A snapshot's transfer to `to` ended.
-    pub fn snapshot_sent(&mut self, to: MemberId, delivered: bool) {
-        if !planted!("member.snapshot_sent_once") {
-            self.snapshots_under_way.remove(&to);
-        }
-        if delivered {
-            self.hold_ticks = self.config.snapshot_hold_ticks;
-        } else {
-            mark!("member.snapshot_lost");
-        }
-        self.replica.report_snapshot(to, delivered);
     }
 
     /// Messages to `to` do not get through.
@@ -524,6 +380,7 @@ impl<R> Node<R> {
             let number = if planted!("member.install_before_log") { 0 } else { ready.number };
             self.pending.apply.push(Work::Install { snapshot: snapshot.clone(), number });
         }
+        self.stall.log.given(ready.number);
         self.pending.append.push(Append {
             number: ready.number,
             snapshot: ready.snapshot,
@@ -536,6 +393,7 @@ impl<R> Node<R> {
             self.committed = self.committed.max(last.index);
             self.pending.apply.push(Work::Entries(ready.committed));
         }
+        self.stall.apply.given(self.committed.0);
     }
 
     fn notice_leadership(&mut self) {

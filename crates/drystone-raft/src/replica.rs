@@ -67,6 +67,8 @@ pub struct Replica {
     applied: u64,
     /// The newest configuration change handed to `apply_conf_change`.
     conf_applied: u64,
+    /// This replica is not to become leader for now.
+    held_back: bool,
 }
 
 impl Replica {
@@ -106,6 +108,7 @@ impl Replica {
             last_hard_state: hard_state,
             applied: applied.0,
             conf_applied: applied.0,
+            held_back: false,
         };
         replica.settle();
         Ok(replica)
@@ -184,6 +187,12 @@ impl Replica {
         Some(entries)
     }
 
+    /// Ticks without a leader's word after which a follower may stand for election.
+    #[must_use]
+    pub fn election_ticks(&self) -> usize {
+        self.config.election_ticks
+    }
+
     /// Bytes of log in memory, entries' overhead included.
     #[must_use]
     pub fn log_bytes(&self) -> u64 {
@@ -240,7 +249,7 @@ impl Replica {
     fn may_campaign(&self) -> bool {
         let raft = &self.raw.raft;
         let log = &raft.raft_log;
-        if !raft.promotable() {
+        if self.held_back || !raft.promotable() {
             return false;
         }
         // A snapshot is being installed: the store lies behind the log's start.

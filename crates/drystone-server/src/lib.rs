@@ -33,6 +33,7 @@
 //! * A failure of the log or the store ends the process; it never goes on with a guess.
 //! * Every queue is bounded: the inbox refuses, streams stall, the feed overflows into history.
 
+mod checkpoint;
 mod clients;
 mod cluster;
 mod config;

@@ -245,6 +245,7 @@ fn launch(
         open_store: Box::new(move |dir| open_store(&store_config, dir)),
         swept_waiters: Vec::new(),
         sweeping,
+        membership_since: applied.index,
     };
     let watch_config = drystone_watch::Config {
         fragment_bytes: shared.config.max_request_bytes + TRANSPORT_OVERHEAD_BYTES,

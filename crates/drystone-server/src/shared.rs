@@ -19,7 +19,7 @@ use drystone_member::{LeaderCommand, Leadership, Work};
 use drystone_mvcc::{Reader, Snapshot};
 use drystone_peer::{Fetch, Transport};
 use drystone_raft::{ConfChange, Message, SnapshotMeta};
-use drystone_types::{ClusterId, LeaseId, LogIndex, MemberId};
+use drystone_types::{Applied, ClusterId, LeaseId, LogIndex, MemberId};
 use parking_lot::{Mutex, RwLock};
 use prost::Message as _;
 use std::collections::BTreeMap;
@@ -88,6 +88,8 @@ pub(crate) enum ApplyInput {
     Swept(oneshot::Sender<()>),
     /// Make a snapshot for a member.
     Snapshot(MemberId),
+    /// A snapshot for a member was made, which holds so much, or it failed.
+    SnapshotMade(MemberId, Result<Applied, String>),
     /// End the thread.
     Stop,
 }

@@ -15,7 +15,7 @@ use drystone_member::{
     Append, Applier, Done, Effects, Leadership, LogWriter, Node, Persisted, Work,
 };
 use drystone_raft::{ProposeError, SnapshotMeta};
-use drystone_types::{LogIndex, MemberId};
+use drystone_types::{Entry, LogIndex};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,6 +24,12 @@ use tokio::sync::oneshot;
 
 /// Inputs that one round of the member's thread takes in.
 const ROUND_INPUTS_MAX: usize = 4_096;
+/// Bytes of proposals after which a round takes in no more, and bytes of entries that one sync
+/// of the log makes durable, as far as single inputs allow: a disk that is slow must be seen to
+/// move, or the leader gives up for a disk that hangs.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Entries that are applied in one batch, so that applying is seen to move.
+const APPLY_ENTRIES_MAX: usize = 4_096;
 /// Proposals that wait for a leader.
 const PARKED_MAX: usize = 4_096;
 /// How often the apply thread looks at its clock: leases, compaction.
@@ -80,15 +86,19 @@ impl MemberThread {
         let mut started = !self.shared.config.initial_election_tick_advance;
         self.carry_out();
         loop {
+            let mut bytes = 0;
             match self.inbox.recv_deadline(next_tick) {
                 Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(input) => self.take(input, &mut proposals),
+                Ok(input) => bytes += self.take(input, &mut proposals),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             for _ in 1..ROUND_INPUTS_MAX {
+                if bytes >= BATCH_BYTES_MAX {
+                    break;
+                }
                 match self.inbox.try_recv() {
                     Ok(Input::Stop) => return,
-                    Ok(input) => self.take(input, &mut proposals),
+                    Ok(input) => bytes += self.take(input, &mut proposals),
                     Err(_) => break,
                 }
             }
@@ -116,9 +126,14 @@ impl MemberThread {
         }
     }
 
-    fn take(&mut self, input: Input, proposals: &mut Vec<(u64, bytes::Bytes)>) {
+    /// Takes one input in; returns the bytes of what it proposes.
+    fn take(&mut self, input: Input, proposals: &mut Vec<(u64, bytes::Bytes)>) -> usize {
         match input {
-            Input::Propose { id, data } => proposals.push((id, data)),
+            Input::Propose { id, data } => {
+                let bytes = data.len();
+                proposals.push((id, data));
+                return bytes;
+            }
             Input::Lead(command) => {
                 if let Err(error) = self.node.propose_as_leader(command) {
                     tracing::debug!(%error, "a leader's command was not proposed");
@@ -156,6 +171,7 @@ impl MemberThread {
             }
             Input::Wake | Input::Stop => {}
         }
+        0
     }
 
     /// Proposes what this round gathered, together if raft takes it together.
@@ -294,10 +310,17 @@ pub(crate) fn run_log(shared: &Shared, mut log: LogWriter, inputs: &Receiver<Log
         tending = true;
         attested = false;
         let mut compact = None;
+        let mut bytes = 0;
         for input in std::iter::once(first).chain(inputs.try_iter()) {
             match input {
-                LogInput::Append(append) => log.append(append).unwrap_or_else(|e| stop(e)),
+                LogInput::Append(append) => {
+                    bytes += append.entries.iter().map(|entry| entry.data.len()).sum::<usize>();
+                    log.append(append).unwrap_or_else(|e| stop(e));
+                }
                 LogInput::Compact(upto) => compact = Some(upto),
+            }
+            if bytes >= BATCH_BYTES_MAX {
+                break;
             }
         }
         let Persisted { number, send } = log.sync().unwrap_or_else(|e| stop(e));
@@ -327,6 +350,8 @@ pub(crate) struct ApplyThread {
     pub(crate) open_store: OpenStore,
     pub(crate) swept_waiters: Vec<oneshot::Sender<()>>,
     pub(crate) sweeping: bool,
+    /// The newest entry that may have changed the membership.
+    pub(crate) membership_since: LogIndex,
 }
 
 /// Opens the store in a folder.
@@ -389,6 +414,7 @@ impl ApplyThread {
                 self.sweeping = true;
             }
             ApplyInput::Snapshot(to) => self.make_snapshot(to),
+            ApplyInput::SnapshotMade(to, made) => self.snapshot_made(to, made),
             ApplyInput::Stop => {}
         }
         Ok(())
@@ -409,13 +435,12 @@ impl ApplyThread {
         self.apply(&mut entries)
     }
 
-    fn apply(&mut self, entries: &mut Vec<drystone_types::Entry>) -> Result<(), MachineError> {
-        if entries.is_empty() {
-            return Ok(());
+    fn apply(&mut self, entries: &mut Vec<Entry>) -> Result<(), MachineError> {
+        for batch in entries.chunks(APPLY_ENTRIES_MAX) {
+            let done = self.applier.apply(batch, self.shared.now())?;
+            self.finish(done);
         }
-        let done = self.applier.apply(entries, self.shared.now())?;
         entries.clear();
-        self.finish(done);
         Ok(())
     }
 
@@ -435,6 +460,7 @@ impl ApplyThread {
             self.refresh_view();
         }
         for (index, change) in done.membership {
+            self.membership_since = index;
             if self.shared.inbox.send(Input::Membership(index, change)).is_err() {
                 return;
             }
@@ -499,33 +525,6 @@ impl ApplyThread {
         Ok(())
     }
 
-    /// Makes a checkpoint for a member that the log no longer reaches.
-    fn make_snapshot(&mut self, to: MemberId) {
-        let machine = self.applier.machine();
-        let applied = machine.applied();
-        let dir = crate::peers::outgoing(&self.shared.layout, applied.index, to);
-        let meta = SnapshotMeta {
-            conf_state: machine.membership().conf_state(),
-            index: applied.index,
-            term: applied.term,
-            data: bytes::Bytes::new(),
-        };
-        let made = crate::peers::make_room(&dir)
-            .map_err(|error| error.to_string())
-            .and_then(|()| machine.backend().checkpoint(&dir).map_err(|error| error.to_string()));
-        let input = match made {
-            Ok(_) => {
-                tracing::info!(%to, index = %applied.index, "made a snapshot for a member");
-                Input::SnapshotReady(to, meta)
-            }
-            Err(error) => {
-                tracing::error!(%to, %error, "cannot make a snapshot for a member");
-                Input::SnapshotFailed(to)
-            }
-        };
-        let _ = self.shared.inbox.send(input);
-    }
-
     /// Replaces the store by a snapshot that came in.
     fn install(&mut self, snapshot: &SnapshotMeta, number: u64) -> Result<(), MachineError> {
         while self.shared.status.persisted.load(Ordering::Acquire) < number {
@@ -551,6 +550,7 @@ impl ApplyThread {
             Err(error) => fail(error),
         };
         let done = self.applier.install(store)?;
+        self.membership_since = done.applied.index;
         tracing::info!(index = %done.applied.index, "installed a snapshot");
         self.shared.status.flushed.store(done.applied.index.0, Ordering::Release);
         self.refresh_view();

@@ -126,6 +126,12 @@ pub const FAULTS: &[PlantedFault] = &[
         "store: revisions are not the model's",
     ),
     fault(
+        "member.campaigns_while_stalled",
+        None,
+        "A member whose log or apply side stands still stands for election all the same.",
+        "stall: it asks for votes",
+    ),
+    fault(
         "member.flushed_is_applied",
         None,
         "What was applied is taken for flushed, and the log is cut as far.",
@@ -188,6 +194,12 @@ pub const FAULTS: &[PlantedFault] = &[
         Some(18055),
         "The second snapshot for the same member is never made.",
         "liveness: a member that fell behind twice does not catch up",
+    ),
+    fault(
+        "member.stalled_leader_stays",
+        Some(15247),
+        "A leader whose log or apply side stands still goes on leading.",
+        "stall: it still leads after two election timeouts",
     ),
     fault(
         "member.vote_not_synced",

@@ -1,14 +1,16 @@
 //! Those who say what must not have happened, each in a file of its own.
 //!
-//! [`raft`], [`store`], [`bounds`] and [`hashes`] look into members while they run; what clients
-//! saw is judged at the end by `drystone-judge`. Liveness is judged where the end of a run waits
+//! [`raft`], [`store`], [`bounds`], [`hashes`] and [`stall`] look into members while they run; what
+//! clients saw is judged at the end by `drystone-judge`. Liveness is judged where the end of a run waits
 //! for things to come to rest (`world/settle.rs`).
 
 pub(crate) mod bounds;
 pub(crate) mod hashes;
 pub(crate) mod raft;
+pub(crate) mod stall;
 pub(crate) mod store;
 
+use crate::knobs::Knobs;
 use crate::random::{Draw, Purpose, stream};
 use drystone_judge::{History, Searched, Verdict, Violation};
 
@@ -27,16 +29,18 @@ pub(crate) struct Judges {
     pub(crate) store: store::Stores,
     pub(crate) hashes: hashes::Hashes,
     pub(crate) bounds: bounds::Bounds,
+    pub(crate) stall: stall::Stall,
 }
 
 impl Judges {
-    pub(crate) fn new(members: usize, ttl_seconds_min: i64) -> Self {
+    pub(crate) fn new(members: usize, knobs: &Knobs) -> Self {
         Self {
             verdict: Verdict::default(),
             raft: raft::Raft::new(members),
-            store: store::Stores::new(members, ttl_seconds_min),
+            store: store::Stores::new(members, knobs.ttl_seconds_min),
             hashes: hashes::Hashes::default(),
             bounds: bounds::Bounds::default(),
+            stall: stall::Stall::new(members, knobs.election_ticks),
         }
     }
 
@@ -52,6 +56,7 @@ impl Judges {
             &self.store.verdict,
             &self.hashes.verdict,
             &self.bounds.verdict,
+            &self.stall.verdict,
             &self.verdict,
         ];
         inside.iter().map(|verdict| verdict.violations().len()).sum::<usize>() >= ENOUGH
@@ -81,10 +86,14 @@ impl Judges {
 
     /// All that was noted.
     pub(crate) fn take(&mut self) -> Vec<Violation> {
-        let Self { verdict, raft, store, hashes, bounds } = self;
-        for other in
-            [&mut raft.verdict, &mut store.verdict, &mut hashes.verdict, &mut bounds.verdict]
-        {
+        let Self { verdict, raft, store, hashes, bounds, stall } = self;
+        for other in [
+            &mut raft.verdict,
+            &mut store.verdict,
+            &mut hashes.verdict,
+            &mut bounds.verdict,
+            &mut stall.verdict,
+        ] {
             verdict.extend(std::mem::take(other));
         }
         std::mem::take(verdict).violations().to_vec()

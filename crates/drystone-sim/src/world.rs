@@ -178,7 +178,7 @@ impl World {
             disk_rng: stream(seed, Purpose::Disk),
             elections: stream(seed, Purpose::Elections),
             clients: (0..usize::from(knobs.clients)).map(Client::new).collect(),
-            judges: Judges::new(hosts.len(), knobs.ttl_seconds_min),
+            judges: Judges::new(hosts.len(), &knobs),
             knobs,
             plan,
             queue: BinaryHeap::new(),

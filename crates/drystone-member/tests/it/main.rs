@@ -6,6 +6,7 @@ mod cluster;
 mod force;
 mod leader;
 mod log;
+mod stall;
 
 use cluster::Cluster;
 use drystone_wal::testing::CrashMode;

@@ -28,6 +28,13 @@ impl Replica {
             MessageKind::AppendResponse => {
                 !here || !self.leads() || self.admit_append_response(&mut message)?
             }
+            // Refusals bring the term of those who refuse.
+            MessageKind::PreVoteResponse | MessageKind::VoteResponse
+                if self.held_back && !message.reject =>
+            {
+                mark!("raft.vote_passed_over");
+                false
+            }
             // The core takes for granted that a vote was asked for with a durable log.
             MessageKind::VoteResponse => {
                 raft.state != StateRole::Candidate

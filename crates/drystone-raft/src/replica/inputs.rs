@@ -230,6 +230,13 @@ impl Replica {
         Ok(())
     }
 
+    /// While held back, this replica does not stand for election and takes no votes, whoever
+    /// asks it to lead: what leading takes is out of order here. It goes on voting and following.
+    /// A replica that leads already goes on leading.
+    pub fn hold_back(&mut self, held_back: bool) {
+        self.held_back = held_back;
+    }
+
     /// Gives up leadership, for instance because this member's disk has hung. Others elect a
     /// new leader after their timeouts. Does nothing unless leading.
     pub fn step_down(&mut self) {

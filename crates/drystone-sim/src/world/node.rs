@@ -44,12 +44,13 @@ impl World {
             process.told_applied = process.applied;
             process.node.applied(LogIndex(process.applied));
         }
-        if std::mem::take(&mut process.tick_due) {
+        let ticked = std::mem::take(&mut process.tick_due);
+        if ticked {
             process.node.tick();
             process.node.flushed(LogIndex(process.flushed));
         }
         process.started = process.started || process.node.campaign_alone();
-        self.carry_out(m);
+        self.carry_out(m, ticked);
         let Some(process) = &self.hosts[m].process else { return };
         if !process.inbox.is_empty() {
             self.wake(m, Actor::Node);
@@ -134,10 +135,11 @@ impl World {
     }
 
     /// Carries out everything that follows from the inputs, in the server's order.
-    fn carry_out(&mut self, m: usize) {
+    fn carry_out(&mut self, m: usize, ticked: bool) {
         let Some(process) = &mut self.hosts[m].process else { return };
         let effects: Effects<Token> = process.node.effects();
         let committed = process.node.committed();
+        self.judges.stall.round(self.now, m, process, &effects, ticked);
         for append in &effects.append {
             self.judges.raft.promised(m, promise(append));
         }
