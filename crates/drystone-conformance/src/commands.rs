@@ -32,6 +32,7 @@ pub fn stories() -> Result<Vec<Story>, ScriptError> {
         "watch",
         "lease",
         "compaction",
+        "space",
         "cluster",
         "errors",
     )

@@ -53,6 +53,8 @@ const PREFIX: Flag = Flag::bool("prefix", "all keys that begin with the key");
 const FROM_KEY: Flag = Flag::bool("from-key", "all keys from the key on");
 const PREV_KV: Flag = Flag::bool("prev-kv", "also print what was there before");
 
+const CLUSTER: Flag = Flag::bool("cluster", "use all members of the cluster");
+
 /// Flags of `put`, also in transactions.
 pub(crate) const PUT: &[Flag] = &[
     Flag::text("lease", "0", "lease id in hexadecimal to attach the key to"),
@@ -141,6 +143,15 @@ const COMMANDS: &[Command] = &[
         &[Flag::bool("physical", "wait until the space is free")],
         Action::Compaction,
     ),
+    group(
+        "alarm",
+        "Alarms of members",
+        &[],
+        &[
+            leaf("list", "", "List all alarms", &[], Action::AlarmList),
+            leaf("disarm", "", "Clear all alarms", &[], Action::AlarmDisarm),
+        ],
+    ),
     group("lease", "Leases", &[], LEASE),
     group(
         "member",
@@ -154,11 +165,13 @@ const COMMANDS: &[Command] = &[
             Action::MemberList,
         )],
     ),
-    group(
-        "endpoint",
-        "Single servers",
-        &[Flag::bool("cluster", "use all members of the cluster")],
-        ENDPOINT,
+    group("endpoint", "Single servers", &[CLUSTER], ENDPOINT),
+    leaf(
+        "defrag",
+        "",
+        "Ask servers to give free space back; Drystone's do so by themselves",
+        &[CLUSTER],
+        Action::Defrag,
     ),
     leaf("version", "", "Print the version", &[], Action::Version),
     leaf("options", "", "List the flags that every command takes", &[], Action::Options),

@@ -50,7 +50,7 @@ mod membership;
 mod outcome;
 pub mod quota;
 
-pub use alarm::{Alarm, Alarms};
+pub use alarm::{Alarm, Alarms, RaisedBy};
 pub use drystone_lease::{Renewed, TimeToLive};
 pub use machine::{Machine, MachineConfig, MachineError, NotPrimary, change_refusal};
 pub use membership::{

@@ -1,6 +1,6 @@
 //! The machine: committed entries change the store, leases, membership and alarms together.
 
-use crate::alarm::{Alarm, Alarms};
+use crate::alarm::{Alarm, Alarms, RaisedBy};
 use crate::convert;
 use crate::membership::{Change, ChangeError, Membership};
 use crate::outcome::{Answer, Outcome, Output};
@@ -11,6 +11,7 @@ use drystone_api::etcdserverpb::{
     self, AlarmMember, AlarmResponse, CompactionResponse, InternalRaftRequest,
     LeaseCheckpointResponse, LeaseGrantResponse, LeaseRevokeResponse, alarm_request::AlarmAction,
 };
+use drystone_api::limits::QUOTA_LEASE_BYTES;
 use drystone_api::raw;
 use drystone_backend::{Backend, BackendError, Batch, Table};
 use drystone_lease::{Lessor, Renewed, TimeToLive};
@@ -166,6 +167,14 @@ impl Machine {
         &self.alarms
     }
 
+    /// Bytes that the quota is held against: those of all key-value records
+    /// ([`Store::live_bytes`]), and for each lease what etcd reckons. It falls as soon as what a
+    /// compaction let go is swept, however long the engine keeps the space.
+    #[must_use]
+    pub fn live_bytes(&self) -> u64 {
+        self.store.live_bytes() + self.lessor.len() as u64 * QUOTA_LEASE_BYTES
+    }
+
     /// Applies `entries` in one atomic batch that also carries the mark of the last of them.
     /// Entries that were applied before are passed over. On return readers see everything.
     ///
@@ -289,10 +298,7 @@ impl Machine {
             EntryKind::Normal => {
                 let request = InternalRaftRequest::decode(entry.data.clone())
                     .map_err(|error| unknown(entry.index, &error.to_string()))?;
-                let id = match &request.header {
-                    Some(header) if header.id != 0 => header.id,
-                    _ => request.id,
-                };
+                let id = request_id(&request);
                 output.cluster_changed |= request.alarm.is_some()
                     || request.cluster_version_set.is_some()
                     || request.downgrade_info_set.is_some()
@@ -323,6 +329,7 @@ impl Machine {
         if let Some(refused) = self.refused_by_alarm(&request) {
             return Ok(Err(refused));
         }
+        let by = decided_by(&request);
         if let Some(put) = request.put {
             self.put(put)
         } else if let Some(txn) = request.txn {
@@ -346,7 +353,7 @@ impl Machine {
         } else if let Some(checkpoint) = request.lease_checkpoint {
             Ok(self.checkpoint(&checkpoint))
         } else if let Some(alarm) = request.alarm {
-            Ok(self.alarm(&alarm))
+            Ok(self.alarm(&alarm, by))
         } else if let Some(set) = request.cluster_version_set {
             self.membership.set_version(set.ver, &mut self.batch);
             Ok(Ok(Answer::Empty))
@@ -490,20 +497,24 @@ impl Machine {
         }))
     }
 
-    fn alarm(&mut self, request: &etcdserverpb::AlarmRequest) -> Result<Answer, EtcdError> {
+    fn alarm(
+        &mut self,
+        request: &etcdserverpb::AlarmRequest,
+        by: RaisedBy,
+    ) -> Result<Answer, EtcdError> {
         let member = MemberId(request.member_id);
         let alarm = Alarm::from_number(request.alarm);
         let alarms: Vec<(MemberId, Alarm)> = match AlarmAction::try_from(request.action) {
             Ok(AlarmAction::Get) => self.alarms.list(alarm).collect(),
             Ok(AlarmAction::Activate) => match alarm {
                 Some(alarm) => {
-                    self.alarms.activate(member, alarm, &mut self.batch);
+                    self.alarms.activate(member, alarm, by, &mut self.batch);
                     vec![(member, alarm)]
                 }
                 None => Vec::new(),
             },
             Ok(AlarmAction::Deactivate) => match alarm {
-                Some(alarm) if self.alarms.deactivate(member, alarm, &mut self.batch) => {
+                Some(alarm) if self.alarms.deactivate(member, alarm, by, &mut self.batch) => {
                     vec![(member, alarm)]
                 }
                 _ => Vec::new(),
@@ -527,6 +538,11 @@ impl Machine {
             Change::decode(&entry.data).map_err(|reason| unknown(entry.index, &reason))?;
         let answer = match self.membership.check(&change, self.config.learners_max) {
             Ok(()) => {
+                if let Change::Remove(gone) = &change {
+                    // Who is gone cannot say that it has room again.
+                    let alarm = Alarm::NoSpace;
+                    self.alarms.deactivate(*gone, alarm, RaisedBy::Itself, &mut self.batch);
+                }
                 self.membership.apply(change, &mut self.batch);
                 output.cluster_changed = true;
                 output.membership.push((entry.index, true));
@@ -590,6 +606,19 @@ pub fn change_refusal(error: ChangeError) -> EtcdError {
         ChangeError::LastVoter => EtcdError::MemberNotEnoughStarted,
         ChangeError::TooManyMembers => EtcdError::Unhealthy,
     }
+}
+
+/// The id by which who waits for a request is found; 0 when nobody does.
+fn request_id(request: &InternalRaftRequest) -> u64 {
+    match &request.header {
+        Some(header) if header.id != 0 => header.id,
+        _ => request.id,
+    }
+}
+
+/// Whose decision a request is. Somebody waits for every request that came over the API.
+fn decided_by(request: &InternalRaftRequest) -> RaisedBy {
+    if request_id(request) == 0 { RaisedBy::Itself } else { RaisedBy::Operator }
 }
 
 fn unknown(index: LogIndex, reason: &str) -> MachineError {

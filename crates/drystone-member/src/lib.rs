@@ -27,6 +27,7 @@
 
 mod applier;
 mod bootstrap;
+mod compactor;
 mod ends;
 mod force;
 mod lead;
@@ -38,6 +39,7 @@ mod watch;
 
 pub use applier::{Applier, ApplierConfig, Done};
 pub use bootstrap::{Founding, FoundingError};
+pub use compactor::{Compactor, Retention};
 pub use force::{ForceError, Forced, ForcedFrom, force_alone};
 pub use lead::{Decision, LeaderCommand};
 pub use learner::NotReady;

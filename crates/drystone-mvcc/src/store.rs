@@ -50,6 +50,7 @@ pub struct Store {
     pub(crate) pin: Arc<Pin>,
     pub(crate) staged: Staged,
     pub(crate) sweeper: Sweeper,
+    pub(crate) live_bytes: u64,
 }
 
 /// What readers do not see yet.
@@ -91,6 +92,15 @@ impl Store {
     #[must_use]
     pub fn compacted(&self) -> i64 {
         self.compacted
+    }
+
+    /// Bytes of all records of the working state: what the table `key` holds, keys and values,
+    /// before any compression. Counted exactly, and equal on members that applied the same log
+    /// and swept as far: it grows with every change, deletes too, and falls as
+    /// [`Store::sweep`] removes what compaction let go.
+    #[must_use]
+    pub fn live_bytes(&self) -> u64 {
+        self.live_bytes
     }
 
     /// Writes one key.
@@ -227,6 +237,11 @@ impl Store {
         let compacted = if by_sweep { swept } else { self.compacted };
         self.shared.view(&self.tree, (revision, compacted), pairs, deltas)
     }
+}
+
+/// Bytes that a record counts for.
+pub(crate) fn record_bytes(key: &[u8], value: &[u8]) -> u64 {
+    (key.len() + value.len()) as u64
 }
 
 /// What the event and the record of a delete carry.

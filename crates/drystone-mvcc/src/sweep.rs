@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::hash::KvHasher;
 use crate::index::{Pruned, Span, Tree};
 use crate::state::Pin;
-use crate::store::Store;
+use crate::store::{Store, record_bytes};
 use drystone_backend::{Batch, Table};
 use drystone_probe::{mark, planted};
 use drystone_types::Revision;
@@ -173,8 +173,9 @@ impl Store {
                 return Ok(None);
             }
             Part::Records { next, keep, mut hasher } => {
-                let next =
+                let Removed { next, bytes } =
                     remove(self, &compaction, next, (&keep, &mut hasher), budget, &mut batch)?;
+                self.live_bytes = self.live_bytes.saturating_sub(bytes);
                 let Some(next) = next else {
                     mark!("mvcc.sweep_finished");
                     self.finish(&compaction, &hasher, &mut batch);
@@ -236,8 +237,15 @@ fn prune(
     rest
 }
 
-/// Deletes what does not stay of up to `budget` records from `next` on; returns the record to go
-/// on with.
+/// What a piece of the removal came to.
+struct Removed {
+    /// The record to go on with, if any.
+    next: Option<Vec<u8>>,
+    /// Bytes of the records that were deleted.
+    bytes: u64,
+}
+
+/// Deletes what does not stay of up to `budget` records from `next` on.
 fn remove(
     store: &Store,
     compaction: &Compaction,
@@ -245,10 +253,10 @@ fn remove(
     (keep, hasher): (&[Revision], &mut KvHasher),
     budget: usize,
     batch: &mut Batch,
-) -> Result<Option<Vec<u8>>, Error> {
+) -> Result<Removed, Error> {
     let beyond = i64::from(planted!("mvcc.sweep_goes_one_too_far"));
     let end = Revision::first(compaction.revision + 1 + beyond).to_key(false);
-    let (mut seen, mut rest, mut damaged) = (0, None, None);
+    let (mut seen, mut bytes, mut rest, mut damaged) = (0, 0, None, None);
     let bounds = (Bound::Included(next.as_slice()), Bound::Excluded(end.as_slice()));
     store.shared.backend.scan(Table::Key, bounds, &mut |key, value| {
         if seen == budget {
@@ -265,12 +273,13 @@ fn remove(
         // something is always kept: the change at the compacted revision itself.
         hasher.add(revision, keep, key, value);
         if keep.binary_search(&revision).is_err() {
+            bytes += record_bytes(key, value);
             batch.delete(Table::Key, bytes::Bytes::copy_from_slice(key));
         }
         ControlFlow::Continue(())
     })?;
     match damaged {
         Some(error) => Err(error),
-        None => Ok(rest),
+        None => Ok(Removed { next: rest, bytes }),
     }
 }

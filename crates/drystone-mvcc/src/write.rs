@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::index::{Entry, Version};
 use crate::outcome::{LeaseChange, RangeResult};
 use crate::request::{DeleteRange, Put, RangeQuery};
-use crate::store::{Store, deleted};
+use crate::store::{Store, deleted, record_bytes};
 use crate::view::{View, fields};
 use bytes::Bytes;
 use drystone_backend::{Batch, Table};
@@ -98,12 +98,14 @@ impl<'s> Change<'s> {
                 .filter(|_| numbers.create_revision != next.main)
                 .map(Version::revision),
         });
+        let stored_key = next.revision().to_key(false);
+        self.store.live_bytes += record_bytes(&stored_key, &pair);
+        self.out.put(Table::Key, stored_key, pair.clone());
         let staged = &mut self.store.staged;
         match before {
             Some((revision, _)) => staged.replaced.push(revision),
             None => staged.deltas.push(delta(next.main, true, &put.key)),
         }
-        self.out.put(Table::Key, next.revision().to_key(false), pair.clone());
         staged.pairs.push((next.revision(), pair));
         self.store.tree.set(&put.key, |before| Entry::put(before, next, numbers));
         Ok(old.map(|(_, pair)| pair).filter(|_| put.prev_kv))
@@ -150,7 +152,9 @@ impl<'s> Change<'s> {
             kv: event_pair,
             prev,
         });
-        self.out.put(Table::Key, next.revision().to_key(true), record);
+        let stored_key = next.revision().to_key(true);
+        self.store.live_bytes += record_bytes(&stored_key, &record);
+        self.out.put(Table::Key, stored_key, record);
         let staged = &mut self.store.staged;
         staged.replaced.push(newest);
         staged.deltas.push(delta(next.main, false, key));

@@ -33,6 +33,7 @@
 //! * A failure of the log or the store ends the process; it never goes on with a guess.
 //! * Every queue is bounded: the inbox refuses, streams stall, the feed overflows into history.
 
+mod auto_compact;
 mod checkpoint;
 mod clients;
 mod cluster;
@@ -40,6 +41,7 @@ mod config;
 mod connection;
 mod deadline;
 mod downgrade;
+mod download;
 mod founding;
 mod gate;
 mod health;

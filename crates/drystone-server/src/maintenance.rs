@@ -1,5 +1,6 @@
 //! The Maintenance service: how a member is, and digests of what it holds.
 
+use crate::download;
 use crate::kv::read_error;
 use crate::shared::Shared;
 use drystone_api::errors::EtcdError;
@@ -14,6 +15,7 @@ use drystone_machine::Answer;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 /// Keys of the table `meta` that differ from member to member and stay out of the hash.
@@ -69,20 +71,23 @@ impl Maintenance for MaintenanceService {
         let size = shared.view.read().backend.size();
         let membership = shared.view.read().membership.clone();
         let is_learner = membership.member(shared.member).is_some_and(|member| member.is_learner);
-        let quota = shared.config.quota_backend_bytes;
+        // The engine compresses its files: what they take may be less than what is in them. An
+        // operator's arithmetic wants the part within the whole.
+        let live_bytes = shared.status.live_bytes.load(Ordering::Acquire);
+        let allocated_bytes = size.allocated_bytes.max(live_bytes);
         Ok(Response::new(StatusResponse {
             header: shared.header(shared.snapshot().revision()),
             version: crate::ETCD_VERSION.to_owned(),
-            db_size: i64::try_from(size.allocated_bytes).unwrap_or(i64::MAX),
+            db_size: i64::try_from(allocated_bytes).unwrap_or(i64::MAX),
             leader: shared.status.leader.load(Ordering::Acquire),
             raft_index: shared.status.committed.load(Ordering::Acquire),
             raft_term: shared.status.term.load(Ordering::Acquire),
             raft_applied_index: shared.status.applied.load(Ordering::Acquire),
             errors: self.errors(),
-            db_size_in_use: i64::try_from(size.in_use_bytes).unwrap_or(i64::MAX),
+            db_size_in_use: i64::try_from(live_bytes).unwrap_or(i64::MAX),
             is_learner,
             storage_version: crate::version::storage(&membership).unwrap_or_default(),
-            db_size_quota: quota.map_or(-1, |quota| i64::try_from(quota).unwrap_or(i64::MAX)),
+            db_size_quota: shared.config.quota_backend_bytes,
             downgrade_info: Some(DowngradeInfo {
                 enabled: membership.downgrade().enabled,
                 target_version: membership.downgrade().target.clone(),
@@ -141,20 +146,43 @@ impl Maintenance for MaintenanceService {
         }
     }
 
+    /// Answers at once, as etcd does in the end: an empty message without a header.
     async fn defragment(
         &self,
         _: Request<DefragmentRequest>,
     ) -> Result<Response<DefragmentResponse>, Status> {
-        Err(crate::unimplemented("Defragment"))
+        // The engine rewrites its files by itself, at a bounded rate, and nothing stops for it.
+        // There is nothing to wait for, so there is nothing to pretend.
+        let size = self.shared.view.read().backend.size();
+        tracing::info!(
+            allocated_bytes = size.allocated_bytes,
+            live_bytes = self.shared.status.live_bytes.load(Ordering::Acquire),
+            "asked to defragment: nothing to do, space comes back by itself after a compaction"
+        );
+        Ok(Response::new(DefragmentResponse::default()))
     }
 
-    type SnapshotStream = tokio_stream::Empty<Result<SnapshotResponse, Status>>;
+    type SnapshotStream = ReceiverStream<Result<SnapshotResponse, Status>>;
 
     async fn snapshot(
         &self,
         _: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        Err(crate::unimplemented("Snapshot"))
+        if !self.shared.config.native_snapshot {
+            return Err(Status::unimplemented(
+                "snapshots in etcd's file format are not served yet; a server that is started \
+                 with --native-snapshot sends them in Drystone's own",
+            ));
+        }
+        let permit = self.shared.downloads.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Status::from(EtcdError::RequestTooManyRequests))?;
+        let (out, stream) = download::channel();
+        let shared = self.shared.clone();
+        tokio::task::spawn_blocking(move || {
+            download::stream(&shared, &out);
+            drop(permit);
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
     }
 
     async fn move_leader(

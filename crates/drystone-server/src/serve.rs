@@ -1,8 +1,10 @@
 //! A running member: threads started, listeners served, and all of it ended again.
 
+use crate::auto_compact::auto_compact;
 use crate::clients::{Accept, accepted, serve_clients};
-use crate::config::{AutoCompaction, Config, bind_address};
+use crate::config::{Config, bind_address};
 use crate::connection::Connection;
+use crate::download::DOWNLOADS_MAX;
 use crate::hub::{Command, HubHandle, HubThread};
 use crate::ids::Ids;
 use crate::layout::Layout;
@@ -12,9 +14,10 @@ use crate::recover::{Parts, open_store, recover};
 use crate::shared::{ApplyInput, INBOX_MAX, Input, Shared, Status, View};
 use crate::threads::{ApplyThread, MemberThread, run_flusher, run_log};
 use anyhow::Context;
-use drystone_api::etcdserverpb::{CompactionRequest, InternalRaftRequest};
+use drystone_api::etcdserverpb::InternalRaftRequest;
 use drystone_api::limits::TRANSPORT_OVERHEAD_BYTES;
 use drystone_api::membershippb::{Attributes, ClusterMemberAttrSetRequest};
+use drystone_machine::quota::Room;
 use drystone_peer::{Fetch, PeerUrl, TcpDialer, Transport};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, VecDeque};
@@ -23,7 +26,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
 /// How long a question to another member may take.
@@ -205,6 +208,7 @@ fn launch(
     status.applied.store(applied.index.0, Ordering::Release);
     status.applied_term.store(applied.term.0, Ordering::Release);
     status.flushed.store(applied.index.0, Ordering::Release);
+    status.live_bytes.store(machine.live_bytes(), Ordering::Release);
     let origin = tokio::time::Instant::now();
     let shared = Arc::new(Shared {
         ids: Ids::new(member, SystemTime::now()),
@@ -222,7 +226,9 @@ fn launch(
         transport: OnceLock::new(),
         fetch: Fetch::new(Arc::new(TcpDialer), FETCH_TIMEOUT),
         origin,
-        alarm_proposed: AtomicBool::new(false),
+        downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+        raising_no_space: AtomicBool::new(false),
+        view_changed: Notify::new(),
         stopping: AtomicBool::new(false),
     });
     connect(&shared, &layout, &membership)?;
@@ -235,6 +241,7 @@ fn launch(
         parked: VecDeque::new(),
     };
     let sweeping = applier.machine().is_sweeping();
+    let room = Room::new(shared.config.quota());
     let store_config = shared.config.clone();
     let apply_thread = ApplyThread {
         shared: shared.clone(),
@@ -246,6 +253,7 @@ fn launch(
         swept_waiters: Vec::new(),
         sweeping,
         membership_since: applied.index,
+        room,
     };
     let watch_config = drystone_watch::Config {
         fragment_bytes: shared.config.max_request_bytes + TRANSPORT_OVERHEAD_BYTES,
@@ -364,52 +372,6 @@ async fn announce<A: Accept<C>, C: Connection>(
     while let Some(ended) = served.join_next().await {
         if let Ok(Err(error)) = ended {
             tracing::error!(%error, "a client listener ended");
-        }
-    }
-}
-
-/// As the leader, compacts history that nobody asked to keep (`server/etcdserver/api/v3compactor`).
-async fn auto_compact(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
-    let mode = shared.config.auto_compaction;
-    let (pause, samples_max) = match mode {
-        AutoCompaction::Off => return,
-        AutoCompaction::Revisions(_) => (Duration::from_secs(300), 1),
-        // Ten samples a period, so that what is kept is between one period and 1.1.
-        AutoCompaction::Periodic(period) => (period.min(Duration::from_secs(3600)) / 10, {
-            let pause = period.min(Duration::from_secs(3600)) / 10;
-            usize::try_from(period.as_millis().div_ceil(pause.as_millis().max(1))).unwrap_or(1)
-        }),
-    };
-    let mut samples: VecDeque<i64> = VecDeque::new();
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = stop.changed() => return,
-        }
-        let revision = shared.snapshot().revision();
-        samples.push_back(revision);
-        let target = match mode {
-            AutoCompaction::Off => return,
-            AutoCompaction::Revisions(keep) => {
-                samples.clear();
-                revision - keep
-            }
-            AutoCompaction::Periodic(_) if samples.len() > samples_max => {
-                samples.pop_front().unwrap_or(0)
-            }
-            AutoCompaction::Periodic(_) => 0,
-        };
-        let leads = shared.status.is_leader.load(Ordering::Acquire);
-        if !leads || target <= shared.snapshot().compacted().max(0) {
-            continue;
-        }
-        let request = InternalRaftRequest {
-            compaction: Some(CompactionRequest { revision: target, physical: false }),
-            ..Default::default()
-        };
-        match shared.propose(request).await {
-            Ok(_) => tracing::info!(revision = target, "compacted history"),
-            Err(error) => tracing::warn!(revision = target, %error, "history was not compacted"),
         }
     }
 }

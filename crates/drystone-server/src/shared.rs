@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::Instant;
 
 /// Inputs that may wait for the member's thread.
@@ -114,7 +114,7 @@ pub(crate) struct Status {
     pub(crate) applied_term: AtomicU64,
     pub(crate) flushed: AtomicU64,
     pub(crate) persisted: AtomicU64,
-    /// Live bytes of the store, by its own estimate a moment ago.
+    /// What the quota is held against, as of the newest applied entry.
     pub(crate) live_bytes: AtomicU64,
 }
 
@@ -149,7 +149,12 @@ pub(crate) struct Shared {
     /// Origin of the monotonic time that leases and the hub are given. It is the runtime's, so
     /// that where that stands still or runs ahead, they do too.
     pub(crate) origin: Instant,
-    pub(crate) alarm_proposed: AtomicBool,
+    /// Snapshots that clients may take at a time.
+    pub(crate) downloads: Arc<Semaphore>,
+    /// True while a caller waits for the NOSPACE alarm it raises.
+    pub(crate) raising_no_space: AtomicBool,
+    /// Told each time `view` was replaced.
+    pub(crate) view_changed: Notify,
     pub(crate) stopping: AtomicBool,
 }
 
@@ -215,7 +220,13 @@ impl Shared {
         request.header = Some(RequestHeader { id, ..RequestHeader::default() });
         let admitted = self.admit(&request).map(|()| request.encode_to_vec());
         async move {
-            let data = admitted?;
+            let data = match admitted {
+                Err(EtcdError::NoSpace) => {
+                    Box::pin(self.raise_no_space()).await;
+                    return Err(EtcdError::NoSpace);
+                }
+                admitted => admitted?,
+            };
             if data.len() > self.config.max_request_bytes {
                 return Err(EtcdError::RequestTooLarge);
             }
@@ -281,38 +292,70 @@ impl Shared {
         if committed.saturating_sub(applied) > drystone_api::limits::APPLY_LAG_ENTRIES_MAX {
             return Err(EtcdError::RequestTooManyRequests);
         }
-        let Some(quota) = self.config.quota_backend_bytes else { return Ok(()) };
-        let cost = quota::cost(request);
-        if cost == 0 {
-            return Ok(());
-        }
         let live = self.status.live_bytes.load(Ordering::Acquire);
-        if live.saturating_add(cost) < quota {
-            return Ok(());
+        if self.config.quota().admits(live, quota::cost(request)) {
+            Ok(())
+        } else {
+            Err(EtcdError::NoSpace)
         }
-        self.raise_no_space();
-        Err(EtcdError::NoSpace)
     }
 
-    /// Proposes the alarm that stops writes on every member, once until it is applied.
-    fn raise_no_space(&self) {
-        let is_set = self.view.read().alarms.is_set_by(self.member, Alarm::NoSpace);
-        if is_set || self.alarm_proposed.swap(true, Ordering::AcqRel) {
+    /// Raises the alarm that stops writes on every member, and waits until it is applied here,
+    /// so that who is refused for want of space finds it set. One caller proposes it at a time;
+    /// the others do not wait.
+    async fn raise_no_space(&self) {
+        if self.raised_no_space() || self.raising_no_space.swap(true, Ordering::AcqRel) {
             return;
         }
+        let _raising = Raising(&self.raising_no_space);
+        tracing::warn!(
+            live_bytes = self.status.live_bytes.load(Ordering::Acquire),
+            quota_bytes = self.config.quota_backend_bytes,
+            "the store is at its quota: raising the NOSPACE alarm"
+        );
+        if self.propose_own_alarm(AlarmAction::Activate, Alarm::NoSpace).is_err() {
+            return;
+        }
+        let applied = async {
+            loop {
+                let changed = self.view_changed.notified();
+                if self.raised_no_space() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        let _ = tokio::time::timeout(self.config.request_timeout(), applied).await;
+    }
+
+    fn raised_no_space(&self) -> bool {
+        self.view.read().alarms.raised_by(self.member, Alarm::NoSpace).is_some()
+    }
+
+    /// Proposes a change of this member's own alarm, by its own decision: nobody waits for it.
+    pub(crate) fn propose_own_alarm(
+        &self,
+        action: AlarmAction,
+        alarm: Alarm,
+    ) -> Result<(), EtcdError> {
         let request = InternalRaftRequest {
-            header: Some(RequestHeader { id: self.ids.next(), ..RequestHeader::default() }),
+            header: Some(RequestHeader::default()),
             alarm: Some(AlarmRequest {
-                action: AlarmAction::Activate as i32,
+                action: action as i32,
                 member_id: self.member.0,
-                alarm: Alarm::NoSpace.number(),
+                alarm: alarm.number(),
             }),
             ..InternalRaftRequest::default()
         };
-        tracing::warn!("the store is at its quota: raising the NOSPACE alarm");
-        let propose = Input::Propose { id: 0, data: request.encode_to_vec().into() };
-        if self.send(propose).is_err() {
-            self.alarm_proposed.store(false, Ordering::Release);
-        }
+        self.send(Input::Propose { id: 0, data: request.encode_to_vec().into() })
+    }
+}
+
+/// Lets the next caller raise the alarm when this one is done, or has gone away.
+struct Raising<'a>(&'a AtomicBool);
+
+impl Drop for Raising<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }

@@ -10,7 +10,9 @@ use crate::hub::HubHandle;
 use crate::shared::{ApplyInput, Input, ReadToken, Shared, View};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use drystone_api::errors::EtcdError;
-use drystone_machine::MachineError;
+use drystone_api::etcdserverpb::alarm_request::AlarmAction;
+use drystone_machine::quota::Room;
+use drystone_machine::{Alarm, MachineError};
 use drystone_member::{
     Append, Applier, Done, Effects, Leadership, LogWriter, Node, Persisted, Work,
 };
@@ -352,6 +354,7 @@ pub(crate) struct ApplyThread {
     pub(crate) sweeping: bool,
     /// The newest entry that may have changed the membership.
     pub(crate) membership_since: LogIndex,
+    pub(crate) room: Room,
 }
 
 /// Opens the store in a folder.
@@ -362,7 +365,7 @@ impl ApplyThread {
     /// Runs until told to stop.
     pub(crate) fn run(mut self) {
         let start = self.shared.now();
-        let (mut next_leases, mut next_sweep, mut next_size) = (start + LEASE_TICK, start, start);
+        let (mut next_leases, mut next_sweep, mut next_room) = (start + LEASE_TICK, start, start);
         loop {
             let wait = if self.sweeping {
                 next_sweep.saturating_sub(self.shared.now())
@@ -377,10 +380,9 @@ impl ApplyThread {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let now = self.shared.now();
-            if now >= next_size {
-                next_size = now + APPLY_TICK;
-                let size = self.applier.machine().backend().size();
-                self.shared.status.live_bytes.store(size.in_use_bytes, Ordering::Release);
+            if now >= next_room {
+                next_room = now + APPLY_TICK;
+                self.look_at_room();
             }
             if now >= next_leases {
                 next_leases = now + LEASE_TICK;
@@ -453,6 +455,7 @@ impl ApplyThread {
             (snapshot.revision(), snapshot.compacted())
         };
         self.hub.publish(done.events, revision, compacted);
+        self.note_live_bytes();
         let status = &self.shared.status;
         status.applied_term.store(done.applied.term.0, Ordering::Release);
         status.applied.store(done.applied.index.0, Ordering::Release);
@@ -495,8 +498,38 @@ impl ApplyThread {
         if let Some(transport) = self.shared.transport.get() {
             crate::peers::follow(transport, &view.membership);
         }
-        self.shared.alarm_proposed.store(false, Ordering::Release);
         *self.shared.view.write() = view;
+        self.shared.view_changed.notify_waiters();
+    }
+
+    /// Warns at the soft limit, and clears the alarm this member raised when it has room again.
+    fn look_at_room(&mut self) {
+        let shared = &self.shared;
+        if shared.status.leader().is_none() {
+            return;
+        }
+        let machine = self.applier.machine();
+        let (live_bytes, quota_bytes) = (machine.live_bytes(), shared.config.quota_backend_bytes);
+        let alarm = machine.alarms().raised_by(shared.member, Alarm::NoSpace);
+        let look = self.room.look(shared.now(), live_bytes, alarm);
+        if look.warn {
+            tracing::warn!(
+                live_bytes,
+                quota_bytes,
+                percent = shared.config.quota_warning_percent,
+                "the store is near its quota: delete and compact, or raise --quota-backend-bytes"
+            );
+        }
+        if look.release {
+            tracing::info!(live_bytes, quota_bytes, "room again: clearing the NOSPACE alarm");
+            // What does not fit is proposed again.
+            let _ = shared.propose_own_alarm(AlarmAction::Deactivate, Alarm::NoSpace);
+        }
+    }
+
+    fn note_live_bytes(&self) {
+        let live_bytes = self.applier.machine().live_bytes();
+        self.shared.status.live_bytes.store(live_bytes, Ordering::Release);
     }
 
     fn lead_leases(&mut self) {
@@ -515,6 +548,7 @@ impl ApplyThread {
         }
         let revisions = self.shared.config.compaction_batch_revisions;
         self.applier.machine_mut().sweep(revisions)?;
+        self.note_live_bytes();
         // Nothing removed may also mean that a reader still holds on to what is to go.
         self.sweeping = self.applier.machine().is_sweeping();
         if !self.sweeping {

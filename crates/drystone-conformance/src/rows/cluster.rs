@@ -5,8 +5,8 @@ use super::{Row, Session, rows};
 use drystone_api::etcdserverpb::alarm_request::AlarmAction;
 use drystone_api::etcdserverpb::maintenance_client::MaintenanceClient;
 use drystone_api::etcdserverpb::{
-    AlarmRequest, AlarmType, HashRequest, MemberListRequest, ResponseHeader, StatusRequest,
-    TxnRequest,
+    AlarmRequest, AlarmType, DefragmentRequest, HashRequest, MemberListRequest, ResponseHeader,
+    StatusRequest, TxnRequest,
 };
 use drystone_api::health::HealthCheckRequest;
 use drystone_api::health::health_client::HealthClient;
@@ -142,6 +142,19 @@ pub(super) const ROWS: &[Row] = rows! {
         alarm(s, AlarmAction::Deactivate, 99, AlarmType::Nospace).await;
         alarm(s, AlarmAction::Get, 0, AlarmType::None).await;
         s.put(put("b", "1")).await;
+    }
+
+    "Maintenance: defragmentation, and what was there is there", &[], "
+        defragment: no header
+        range: rev 2, count 1 [a=1 c2 m2 v1]
+    ", |s| {
+        let _ = s.client.put(put("a", "1")).await;
+        let answer = s.client.defragment(DefragmentRequest {}).await;
+        s.note(answer, |answer| match answer.header {
+            None => "defragment: no header".to_owned(),
+            Some(header) => format!("defragment: {header:?}"),
+        });
+        s.range(range("a")).await;
     }
 
     "Health: the service's check", &[], "

@@ -7,10 +7,11 @@ use drystone_client::{Client, Code, Error};
 
 use crate::context::{Context, Limit, Settings};
 use crate::exit::{Exit, Failure, call_message};
-use crate::print::{Answer, ENDPOINTS, Format, Health, health_line};
+use crate::go::format_duration;
+use crate::print::{ANY, Answer, ENDPOINTS, Format, Health, alarm_name, health_line};
 
 pub(crate) async fn status(context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let (settings, endpoints) = endpoints(context).await?;
+    let (settings, endpoints) = endpoints(context, ENDPOINTS).await?;
     let mut answers = Vec::new();
     let mut failed = false;
     for endpoint in endpoints {
@@ -32,7 +33,7 @@ pub(crate) async fn status(context: &mut Context<'_>) -> Result<Exit, Failure> {
 
 pub(crate) async fn hash_kv(context: &mut Context<'_>) -> Result<Exit, Failure> {
     let revision = context.flags.int("rev");
-    let (settings, endpoints) = endpoints(context).await?;
+    let (settings, endpoints) = endpoints(context, ENDPOINTS).await?;
     let mut answers = Vec::new();
     let mut failure = None;
     for endpoint in endpoints {
@@ -56,7 +57,7 @@ pub(crate) async fn hash_kv(context: &mut Context<'_>) -> Result<Exit, Failure> 
 }
 
 pub(crate) async fn health(context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let (settings, endpoints) = endpoints(context).await?;
+    let (settings, endpoints) = endpoints(context, ENDPOINTS).await?;
     // All at once: one that does not answer must not delay the others.
     let mut checks = tokio::task::JoinSet::new();
     for (place, endpoint) in endpoints.into_iter().enumerate() {
@@ -80,6 +81,34 @@ pub(crate) async fn health(context: &mut Context<'_>) -> Result<Exit, Failure> {
         true => Ok(Exit::SUCCESS),
         false => Err(Failure::new(Exit::ERROR, "unhealthy cluster")),
     }
+}
+
+/// One server after the other, as etcd's stand still while they defragment.
+pub(crate) async fn defrag(context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let (settings, endpoints) = endpoints(context, ANY).await?;
+    let mut exit = Exit::SUCCESS;
+    for endpoint in endpoints {
+        let begun = Instant::now();
+        let answer = match settings.client(std::slice::from_ref(&endpoint)).await {
+            Ok(client) => {
+                let request = pb::DefragmentRequest {};
+                client.defragment(request).await.map_err(|e| call_message(&e))
+            }
+            Err(failure) => Err(failure.message),
+        };
+        let took = format_duration(begun.elapsed());
+        match answer {
+            Ok(_) => context
+                .out(format!("Finished defragmenting etcd member[{endpoint}]. took {took}\n"))?,
+            Err(reason) => {
+                context.err(format!(
+                    "Failed to defragment etcd member[{endpoint}]. took {took}. ({reason})"
+                ));
+                exit = Exit::ERROR;
+            }
+        }
+    }
+    Ok(exit)
 }
 
 async fn check(settings: &Settings, endpoint: String) -> Health {
@@ -111,17 +140,16 @@ async fn check(settings: &Settings, endpoint: String) -> Health {
 /// Names of active alarms, each followed by a space.
 async fn alarms(client: &Client) -> Result<String, Error> {
     let response = client.alarm(pb::AlarmRequest::default()).await?;
-    let name = |alarm: &pb::AlarmMember| match alarm.alarm() {
-        pb::AlarmType::Nospace => "NOSPACE ",
-        pb::AlarmType::Corrupt => "CORRUPT ",
-        pb::AlarmType::None => "UNKNOWN ",
-    };
+    let name = |alarm: &pb::AlarmMember| format!("{} ", alarm_name(alarm));
     Ok(response.alarms.iter().map(name).collect())
 }
 
 /// The endpoints to ask: those given, or with `--cluster` those of all members.
-async fn endpoints(context: &mut Context<'_>) -> Result<(Settings, Vec<String>), Failure> {
-    let settings = context.settings(ENDPOINTS, Limit::Command, false)?;
+async fn endpoints(
+    context: &mut Context<'_>,
+    formats: &[Format],
+) -> Result<(Settings, Vec<String>), Failure> {
+    let settings = context.settings(formats, Limit::Command, false)?;
     if !context.flags.bool("cluster") {
         let endpoints = settings.endpoints.clone();
         return Ok((settings, endpoints));

@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod alarm;
 mod endpoint;
 mod kv;
 mod lease;
@@ -31,6 +32,9 @@ pub(crate) async fn run(action: Action, context: &mut Context<'_>) -> Result<Exi
         Action::LeaseList => lease::list(context).await,
         Action::LeaseKeepAlive => lease::keep_alive(context).await,
         Action::MemberList => member::list(context).await,
+        Action::AlarmList => alarm::list(context).await,
+        Action::AlarmDisarm => alarm::disarm(context).await,
+        Action::Defrag => endpoint::defrag(context).await,
         Action::EndpointStatus => endpoint::status(context).await,
         Action::EndpointHealth => endpoint::health(context).await,
         Action::EndpointHashKv => endpoint::hash_kv(context).await,

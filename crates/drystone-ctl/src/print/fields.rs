@@ -6,7 +6,7 @@ use drystone_api::etcdserverpb as pb;
 use drystone_api::etcdserverpb::response_op::Response;
 use drystone_api::mvccpb::KeyValue;
 
-use super::{Answer, Health, downgrade, lease_hex};
+use super::{Answer, Health, alarm_name, downgrade, lease_hex};
 use crate::go;
 
 pub(crate) fn render(answer: Answer<'_>, hex: bool) -> Vec<u8> {
@@ -116,6 +116,14 @@ impl Fields {
                 self.field("TTL", response.ttl);
             }
             Answer::MemberList(response) => self.members(response),
+            Answer::Alarm(response) => {
+                self.header(&response.header);
+                for alarm in &response.alarms {
+                    self.id("MemberID", alarm.member_id);
+                    self.field("AlarmType", alarm_name(alarm));
+                    self.out.push('\n');
+                }
+            }
             Answer::EndpointHealth(all) => all.iter().for_each(|health| self.health(health)),
             Answer::EndpointStatus(all) => {
                 all.iter().for_each(|(endpoint, status)| self.status(endpoint, status));

@@ -196,6 +196,17 @@ fn write_answer(out: &mut String, answer: Answer<'_>, hex: bool) {
             o.all_num("ID", response.id);
             o.all_num("TTL", response.ttl);
         }),
+        Answer::Alarm(response) => object(out, |o| {
+            o.some("header", &response.header, header);
+            if !response.alarms.is_empty() {
+                array(o.name("alarms"), &response.alarms, |out, alarm| {
+                    object(out, |o| {
+                        o.num("memberID", alarm.member_id);
+                        o.num("alarm", alarm.alarm);
+                    });
+                });
+            }
+        }),
         Answer::MemberList(response) if hex => members_hex(out, response),
         Answer::MemberList(response) => object(out, |o| {
             o.some("header", &response.header, header);

@@ -66,6 +66,7 @@ pub(crate) enum Answer<'a> {
     LeaseList(&'a pb::LeaseLeasesResponse),
     LeaseKeepAlive(&'a pb::LeaseKeepAliveResponse),
     MemberList(&'a pb::MemberListResponse),
+    Alarm(&'a pb::AlarmResponse),
     EndpointStatus(&'a [(String, pb::StatusResponse)]),
     EndpointHashKv(&'a [(String, pb::HashKvResponse)]),
     EndpointHealth(&'a [Health]),
@@ -144,6 +145,7 @@ fn protobuf(answer: Answer<'_>) -> Vec<u8> {
         Answer::LeaseList(response) => response.encode_to_vec(),
         Answer::LeaseKeepAlive(response) => response.encode_to_vec(),
         Answer::MemberList(response) => response.encode_to_vec(),
+        Answer::Alarm(response) => response.encode_to_vec(),
         Answer::EndpointStatus(_) | Answer::EndpointHashKv(_) | Answer::EndpointHealth(_) => {
             Vec::new()
         }
@@ -161,6 +163,15 @@ fn downgrade(status: &pb::StatusResponse) -> (&str, bool) {
         .downgrade_info
         .as_ref()
         .map_or(("", false), |info| (info.target_version.as_str(), info.enabled))
+}
+
+/// The kind of an alarm as etcdctl prints it.
+pub(crate) fn alarm_name(alarm: &pb::AlarmMember) -> &'static str {
+    match alarm.alarm() {
+        pb::AlarmType::Nospace => "NOSPACE",
+        pb::AlarmType::Corrupt => "CORRUPT",
+        pb::AlarmType::None => "UNKNOWN",
+    }
 }
 
 fn member_started(member: &pb::Member) -> &'static str {

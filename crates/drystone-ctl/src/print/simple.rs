@@ -6,7 +6,7 @@ use drystone_api::etcdserverpb as pb;
 use drystone_api::etcdserverpb::response_op::Response;
 use drystone_api::mvccpb::{Event, KeyValue};
 
-use super::{Answer, GetStyle, Health, KeysAsked, lease_hex, rows};
+use super::{Answer, GetStyle, Health, KeysAsked, alarm_name, lease_hex, rows};
 use crate::go;
 
 pub(crate) fn render(answer: Answer<'_>, hex: bool) -> Vec<u8> {
@@ -87,6 +87,12 @@ impl Simple {
             Answer::LeaseKeepAlive(response) => {
                 let id = lease_hex(response.id);
                 self.line(format!("lease {id} keepalived with TTL({})", response.ttl));
+            }
+            Answer::Alarm(response) => {
+                for alarm in &response.alarms {
+                    let (member, name) = (alarm.member_id, alarm_name(alarm));
+                    self.line(format!("memberID:{member} alarm:{name}"));
+                }
             }
             Answer::EndpointHealth(all) => {
                 for health in all {

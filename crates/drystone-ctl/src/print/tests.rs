@@ -210,6 +210,30 @@ fn json_of_leases() {
     );
 }
 
+#[test]
+fn alarms_in_each_format() {
+    let alarms = vec![
+        pb::AlarmMember { member_id: 10276657743932975437, alarm: 1 },
+        pb::AlarmMember { member_id: 7, alarm: 2 },
+    ];
+    let list = pb::AlarmResponse { header: header(9), alarms };
+    assert_eq!(
+        simple(Answer::Alarm(&list)),
+        "memberID:10276657743932975437 alarm:NOSPACE\nmemberID:7 alarm:CORRUPT\n"
+    );
+    assert_eq!(
+        json(Answer::Alarm(&list)),
+        golden(
+            r#"{"header":{H,"revision":9,"raft_term":2},"alarms":[{"memberID":10276657743932975437,"alarm":1},{"memberID":7,"alarm":2}]}"#
+        )
+    );
+    let text = fields(Answer::Alarm(&list));
+    assert!(text.ends_with("\"MemberID\" : 7\n\"AlarmType\" : CORRUPT\n\n"), "{text}");
+    let none = pb::AlarmResponse::default();
+    assert_eq!(simple(Answer::Alarm(&none)), "");
+    assert_eq!(json(Answer::Alarm(&none)), "{}\n");
+}
+
 fn sample_ttl() -> pb::LeaseTimeToLiveResponse {
     pb::LeaseTimeToLiveResponse {
         header: header(8),

@@ -86,6 +86,8 @@ async fn arguments_that_are_refused() {
             "del command needs one argument as key and an optional argument as range_end",
         ),
         ("compaction", "compaction command needs 1 argument"),
+        ("alarm list x", "alarm list command accepts no arguments"),
+        ("alarm disarm x", "alarm disarm command accepts no arguments"),
         ("txn x", "txn command does not accept argument"),
         ("watch", "bad number of arguments"),
         ("watch k --", "bad number of arguments (found separator --, but no commands)"),

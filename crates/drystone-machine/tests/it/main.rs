@@ -11,13 +11,15 @@ use drystone_api::etcdserverpb::{
 };
 use drystone_api::raftpb;
 use drystone_backend::{Backend, MemBackend};
-use drystone_machine::{Alarm, Answer, Machine, MachineConfig, MachineError, Output};
+use drystone_machine::{Alarm, Answer, Machine, MachineConfig, MachineError, Output, RaisedBy};
 use drystone_mvcc::RangeQuery;
 use drystone_types::{Entry, EntryKind, KeyRange, LeaseId, LogIndex, MemberId, Term};
 use proptest::prelude::*;
 use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
+
+mod quota;
 
 const NOW: Duration = Duration::ZERO;
 
@@ -140,6 +142,64 @@ fn a_full_store_takes_what_frees_space() {
     assert_eq!(bench.answer(put("b", 0)), Err(EtcdError::NoSpace), "alarms are stored");
     bench.answer(alarm(AlarmAction::Deactivate)).unwrap();
     bench.answer(put("b", 0)).unwrap();
+}
+
+fn own_alarm(bench: &mut Bench, action: AlarmAction) -> Vec<u64> {
+    let request = InternalRaftRequest { header: None, ..alarm(action) };
+    let entry = bench.entry(EntryKind::Normal, request.encode_to_vec());
+    let output = bench.machine.apply(&[entry], NOW).unwrap();
+    match &output.outcomes[0].answer {
+        Ok(Answer::Alarm(answer)) => answer.alarms.iter().map(|alarm| alarm.member_id).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_member_clears_by_itself_only_the_alarm_it_raised_by_itself() {
+    let by = |bench: &Bench| bench.machine.alarms().raised_by(MemberId(99), Alarm::NoSpace);
+    let mut bench = Bench::new();
+    own_alarm(&mut bench, AlarmAction::Activate);
+    bench.store.flush().unwrap();
+    bench.machine = open(&bench.store);
+    assert_eq!(by(&bench), Some(RaisedBy::Itself), "who raised it is stored");
+    assert_eq!(own_alarm(&mut bench, AlarmAction::Deactivate), [99]);
+    assert_eq!(by(&bench), None);
+
+    own_alarm(&mut bench, AlarmAction::Activate);
+    bench.answer(alarm(AlarmAction::Activate)).unwrap();
+    own_alarm(&mut bench, AlarmAction::Activate);
+    bench.store.flush().unwrap();
+    bench.machine = open(&bench.store);
+    assert_eq!(by(&bench), Some(RaisedBy::Operator), "an operator's word stands");
+    assert!(own_alarm(&mut bench, AlarmAction::Deactivate).is_empty());
+    assert_eq!(bench.answer(put("b", 0)), Err(EtcdError::NoSpace));
+    bench.answer(alarm(AlarmAction::Deactivate)).unwrap();
+    bench.answer(put("b", 0)).unwrap();
+}
+
+#[test]
+fn live_bytes_fall_when_what_was_compacted_is_swept() {
+    let mut bench = Bench::new();
+    let empty = bench.machine.live_bytes();
+    bench.answer(grant(5)).unwrap();
+    bench.answer(put("a", 5)).unwrap();
+    let one = bench.machine.live_bytes();
+    for _ in 0..10 {
+        bench.answer(put("a", 5)).unwrap();
+    }
+    bench.answer(compact(12)).unwrap();
+    while bench.machine.sweep(3).unwrap() {}
+    assert_eq!(bench.machine.live_bytes(), one, "one version is left, and the lease");
+    bench.store.flush().unwrap();
+    bench.machine = open(&bench.store);
+    assert_eq!(bench.machine.live_bytes(), one, "a restart counts the same");
+    bench.answer(revoke(5)).unwrap();
+    bench.answer(delete("a")).unwrap();
+    bench.answer(put("b", 0)).unwrap();
+    bench.answer(delete("b")).unwrap();
+    bench.answer(compact(15)).unwrap();
+    while bench.machine.sweep(3).unwrap() {}
+    assert!(bench.machine.live_bytes() - empty < 32, "the tombstone at the revision itself");
 }
 
 /// Ends an etcd cluster: applying panics on every member, and again at every restart.

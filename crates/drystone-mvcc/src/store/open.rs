@@ -1,6 +1,6 @@
 //! Building the key index from what the store below holds.
 
-use super::{Staged, Store};
+use super::{Staged, Store, record_bytes};
 use crate::cache::Cache;
 use crate::codec::{Fields, Numbers};
 use crate::config::Config;
@@ -23,6 +23,7 @@ pub(super) fn open(backend: Arc<dyn Backend>, config: Config) -> Result<Store, E
         tree: Tree::default(),
         cache: Cache::new(config.value_cache_bytes),
         last: Revision::default(),
+        live_bytes: 0,
     };
     let mut failure = None;
     backend.scan(
@@ -40,7 +41,7 @@ pub(super) fn open(backend: Arc<dyn Backend>, config: Config) -> Result<Store, E
         return Err(error);
     }
     let compacted = finished.unwrap_or(-1).max(scheduled.unwrap_or(-1));
-    let Rebuild { tree, cache, last } = rebuild;
+    let Rebuild { tree, cache, last, live_bytes } = rebuild;
     let revision = last.main.max(compacted).max(1);
     let pin = Arc::new(Pin);
     let state = State { tree: tree.clone(), revision, compacted, pin: pin.clone() };
@@ -52,6 +53,7 @@ pub(super) fn open(backend: Arc<dyn Backend>, config: Config) -> Result<Store, E
         pin,
         staged: Staged::default(),
         sweeper: Sweeper::resume(finished.unwrap_or(-1), scheduled.unwrap_or(-1)),
+        live_bytes,
     })
 }
 
@@ -68,11 +70,13 @@ struct Rebuild {
     tree: Tree,
     cache: Cache,
     last: Revision,
+    live_bytes: u64,
 }
 
 impl Rebuild {
     /// Takes in the next record, in the order of revisions.
     fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        self.live_bytes += record_bytes(key, value);
         let damaged = |reason| Error::corrupt(Table::Key, key, reason);
         let (revision, tombstone) =
             Revision::from_key(key).ok_or_else(|| damaged("not a revision"))?;

@@ -299,6 +299,7 @@ impl Pair {
 
     fn publish(&mut self) {
         self.write();
+        assert_eq!(self.store.live_bytes(), self.stored_bytes());
         let events = self.store.publish();
         // What the store compacted in this very batch is still known to who publishes it.
         let mut seen = self.working.clone();
@@ -322,8 +323,10 @@ impl Pair {
 
     /// One piece; with calls unpublished it may only touch what nobody reads.
     fn sweep(&mut self, budget: usize) {
+        let (counted, stored) = (self.store.live_bytes(), self.stored_bytes());
         if let Some(batch) = self.store.sweep(budget).unwrap() {
             self.backend.write(&batch).unwrap();
+            assert_eq!(counted - self.store.live_bytes(), stored - self.stored_bytes());
         }
     }
 
@@ -347,6 +350,7 @@ impl Pair {
         }
         self.write();
         self.store.publish();
+        assert_eq!(self.store.live_bytes(), self.stored_bytes());
         check(&self.snapshot(), &self.model);
     }
 
@@ -372,6 +376,10 @@ impl Pair {
         self.backend.flush().unwrap();
         self.crash(0);
         assert_eq!(self.stored(), self.model.stored(self.model.compacted));
+    }
+
+    fn stored_bytes(&self) -> u64 {
+        self.stored().iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()
     }
 
     fn stored(&self) -> Vec<(Vec<u8>, Bytes)> {

@@ -93,7 +93,7 @@ pub(crate) const FLAGS: &[Flag] = &[
         "quota-backend-bytes",
         Kind::Int,
         "0",
-        "size at which writes stop; 0 is 2 GiB, negative is none",
+        "live bytes at which writes stop; 0 is 2 GiB, negative is none",
     ),
     idle("backend-bbolt-freelist-type", Kind::Text, "", NO_BBOLT),
     idle("backend-batch-interval", Kind::Duration, "0", NO_BBOLT),
@@ -267,6 +267,18 @@ pub(crate) const FLAGS: &[Flag] = &[
     idle("retry-interval", Kind::Text, "", OLD),
     idle("snapshot", Kind::Text, "", OLD),
     // Drystone's own.
+    used(
+        "native-snapshot",
+        Kind::Bool,
+        "false",
+        "answer Maintenance.Snapshot in Drystone's own format, which etcd's tools do not restore",
+    ),
+    used(
+        "quota-warning-percent",
+        Kind::Uint,
+        "80",
+        "percent of the quota at which the log warns; 0 is never",
+    ),
     used("value-cache-bytes", Kind::Uint, "134217728", "memory for values of current keys"),
     used(
         "block-cache-bytes",

@@ -7,6 +7,7 @@ mod urls;
 pub use parse::{Parsed, UsageError, parse};
 pub use urls::{bind_address, parse_urls};
 
+use drystone_machine::quota::Quota;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -76,9 +77,11 @@ pub struct Config {
     pub snapshot_count: u64,
     /// Entries the log keeps behind the flushed index.
     pub snapshot_catchup_entries: u64,
-    /// Size at which writes stop; `None` is never.
-    pub quota_backend_bytes: Option<u64>,
-    /// The flag as given, for [`drystone_api::etcdserverpb::StatusResponse`].
+    /// Live bytes at which writes stop; negative is never, and 0 does not occur.
+    pub quota_backend_bytes: i64,
+    /// Percent of it at which the log warns; 0 is never.
+    pub quota_warning_percent: u8,
+    /// Operations one transaction may hold.
     pub max_txn_ops: usize,
     /// Bytes one proposed request may have.
     pub max_request_bytes: usize,
@@ -94,6 +97,8 @@ pub struct Config {
     pub compaction_sleep: Duration,
     /// Compaction by itself.
     pub auto_compaction: AutoCompaction,
+    /// Whether clients may take snapshots in Drystone's own format.
+    pub native_snapshot: bool,
     /// Learners the cluster may have.
     pub learners_max: usize,
     /// Interval of progress notices to watchers that asked for them.
@@ -117,6 +122,15 @@ impl Config {
     #[must_use]
     pub fn request_timeout(&self) -> Duration {
         Duration::from_secs(5) + 2 * self.election_timeout()
+    }
+
+    /// The quota, as it is reckoned with.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        Quota {
+            bytes: u64::try_from(self.quota_backend_bytes).ok(),
+            warning_percent: self.quota_warning_percent,
+        }
     }
 
     /// How long a member goes without a leader before it asks for votes, at the least.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Default quota: two GiB.
-const QUOTA_BYTES_DEFAULT: u64 = 2 * 1024 * 1024 * 1024;
+const QUOTA_BYTES_DEFAULT: i64 = 2 * 1024 * 1024 * 1024;
 /// The longest election timeout, as in etcd.
 const ELECTION_TIMEOUT_MS_MAX: u64 = 50_000;
 /// The shortest interval of progress notices, as in etcd.
@@ -304,9 +304,10 @@ fn build(values: &Values, warnings: &mut Vec<String>) -> Result<Config, UsageErr
         snapshot_count: non_zero(values.uint("snapshot-count"), 10_000),
         snapshot_catchup_entries: non_zero(values.uint("snapshot-catchup-entries"), 5_000),
         quota_backend_bytes: match values.int("quota-backend-bytes") {
-            0 => Some(QUOTA_BYTES_DEFAULT),
-            quota => u64::try_from(quota).ok(),
+            0 => QUOTA_BYTES_DEFAULT,
+            quota => quota,
         },
+        quota_warning_percent: quota_warning(values)?,
         max_txn_ops: values.size("max-txn-ops"),
         max_request_bytes: values.size("max-request-bytes"),
         max_concurrent_streams: u32::try_from(values.uint("max-concurrent-streams"))
@@ -321,9 +322,10 @@ fn build(values: &Values, warnings: &mut Vec<String>) -> Result<Config, UsageErr
             Duration::ZERO => Duration::from_millis(10),
             sleep => sleep,
         },
-        auto_compaction: auto_compaction(values)?,
+        auto_compaction: auto_compaction(values, warnings)?,
         force_new_cluster: parse_bool(values.text("force-new-cluster")).unwrap_or(false),
         downgrade_check_interval: values.duration("downgrade-check-time"),
+        native_snapshot: parse_bool(values.text("native-snapshot")).unwrap_or(false),
         learners_max: usize::try_from(values.int("max-learners")).unwrap_or(1),
         watch_progress_interval: interval,
         log_level: values.text("log-level").to_owned(),
@@ -332,6 +334,15 @@ fn build(values: &Values, warnings: &mut Vec<String>) -> Result<Config, UsageErr
         value_cache_bytes: values.size("value-cache-bytes"),
         block_cache_bytes: values.size("block-cache-bytes"),
         write_buffer_bytes: values.size("write-buffer-bytes"),
+    })
+}
+
+fn quota_warning(values: &Values) -> Result<u8, UsageError> {
+    let percent = values.uint("quota-warning-percent");
+    u8::try_from(percent).ok().filter(|percent| *percent <= 100).ok_or_else(|| {
+        UsageError::config(format!(
+            "--quota-warning-percent={percent} is more than the whole; use 1 to 100, or 0 for none"
+        ))
     })
 }
 
@@ -422,24 +433,46 @@ fn initial_cluster(
     Ok(by_name.into_iter().collect())
 }
 
-/// etcd's rule: a bare number is hours in periodic mode and revisions in revision mode.
-fn auto_compaction(values: &Values) -> Result<AutoCompaction, UsageError> {
+/// etcd's rule: a bare number is hours in periodic mode and revisions in revision mode, and
+/// whatever else is a duration. In revision mode that is read as so many revisions as it has
+/// nanoseconds, which nobody means: it is taken, as in etcd, but not without a word.
+fn auto_compaction(
+    values: &Values,
+    warnings: &mut Vec<String>,
+) -> Result<AutoCompaction, UsageError> {
     let retention = values.text("auto-compaction-retention");
-    let unreadable =
-        |reason: &str| UsageError::config(format!("error parsing CompactionRetention: {reason}"));
+    let number = retention.parse::<i64>().ok().and_then(|number| u64::try_from(number).ok());
+    let duration = || {
+        parse_duration(retention).ok_or_else(|| {
+            UsageError::config(format!(
+                "error parsing CompactionRetention: {retention:?} is neither a number nor a \
+                 duration such as 8h or 30m"
+            ))
+        })
+    };
     match values.text("auto-compaction-mode") {
         "" => Err(UsageError::config("undefined auto-compaction-mode")),
-        "revision" => match retention.parse::<i64>() {
-            Ok(0) => Ok(AutoCompaction::Off),
-            Ok(revisions) if revisions > 0 => Ok(AutoCompaction::Revisions(revisions)),
-            _ => Err(unreadable(&format!("{retention:?} is not a number of revisions"))),
-        },
+        "revision" => {
+            let revisions = match number {
+                Some(revisions) => i64::try_from(revisions).unwrap_or(i64::MAX),
+                None => {
+                    let revisions = i64::try_from(duration()?.as_nanos()).unwrap_or(i64::MAX);
+                    warnings.push(format!(
+                        "--auto-compaction-retention={retention} keeps {revisions} revisions: in \
+                         revision mode give a plain number of them"
+                    ));
+                    revisions
+                }
+            };
+            Ok(match revisions {
+                0 => AutoCompaction::Off,
+                revisions => AutoCompaction::Revisions(revisions),
+            })
+        }
         "periodic" => {
-            let period = match retention.parse::<u64>() {
-                Ok(hours) => Duration::from_secs(hours.saturating_mul(3600)),
-                Err(_) => parse_duration(retention).ok_or_else(|| {
-                    unreadable(&format!("{retention:?} is not a duration such as 8h or 30m"))
-                })?,
+            let period = match number {
+                Some(hours) => Duration::from_secs(hours.saturating_mul(3_600)),
+                None => duration()?,
             };
             Ok(if period.is_zero() {
                 AutoCompaction::Off

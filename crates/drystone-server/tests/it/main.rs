@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod downgrade;
+mod download;
+mod quota;
 
 use bytes::Bytes;
 use drystone_api::etcdserverpb::kv_client::KvClient;

@@ -25,7 +25,7 @@ fn no_flag_is_needed() {
     );
     assert_eq!(config.request_timeout(), Duration::from_secs(7));
     assert_eq!(config.lease_ttl_seconds_min(), 2);
-    assert_eq!(config.quota_backend_bytes, Some(QUOTA_BYTES_DEFAULT));
+    assert_eq!(config.quota_backend_bytes, QUOTA_BYTES_DEFAULT);
     assert_eq!(config.auto_compaction, AutoCompaction::Off);
 }
 
@@ -41,7 +41,7 @@ fn go_spellings_are_one() {
         assert_eq!(run(words, &[]).unwrap().0.name, "a", "{words:?}");
     }
     let (config, _) = run(&["--quota-backend-bytes", "-1"], &[]).unwrap();
-    assert_eq!(config.quota_backend_bytes, None);
+    assert_eq!(config.quota_backend_bytes, -1);
     let (config, _) = run(&["--max-txn-ops=0x10"], &[]).unwrap();
     assert_eq!(config.max_txn_ops, 16);
 }
@@ -152,7 +152,12 @@ fn compaction_retention_reads_as_in_etcd() {
         Ok(AutoCompaction::Periodic(Duration::from_secs(1800)))
     );
     assert_eq!(retention("revision", "1000"), Ok(AutoCompaction::Revisions(1000)));
-    assert!(retention("revision", "1h").is_err());
+    let nanoseconds = AutoCompaction::Revisions(300_000_000_000);
+    assert_eq!(retention("revision", "5m"), Ok(nanoseconds), "as etcd reads it");
+    for text in ["-1h", "-1", "x"] {
+        assert!(retention("revision", text).is_err());
+        assert!(retention("periodic", text).is_err(), "etcd 3.7.1 takes -1h and spins");
+    }
     assert!(retention("hourly", "1").is_err());
 }
 
