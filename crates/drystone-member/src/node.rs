@@ -14,8 +14,8 @@ use bytes::Bytes;
 use drystone_machine::Change;
 use drystone_probe::{mark, planted};
 use drystone_raft::{
-    ApplyConfChangeError, ConfChange, LeadError, Message, ProposeError, Ready, Replica, Role,
-    StepError,
+    ApplyConfChangeError, ConfChange, LeadError, Message, MessageKind, ProposeError, Ready,
+    Replica, Role, StepError,
 };
 use drystone_types::{ConfState, LogIndex, MemberId};
 use snapshots::Transfer;
@@ -212,6 +212,16 @@ impl<R> Node<R> {
     /// [`LeadError`] when this member does not lead, or `to` does not vote.
     pub fn transfer_leader(&mut self, to: MemberId) -> Result<(), LeadError> {
         self.replica.transfer_leader(to)
+    }
+
+    /// Asks the leader to hand its leadership to this member. Nothing comes of it when nobody
+    /// leads, this member does, or it has no vote; so look at [`Node::leadership`] for a while.
+    pub fn ask_for_leadership(&mut self) {
+        let (own, term) = (self.replica.id(), self.replica.term());
+        if let Some(leader) = self.replica.leader().filter(|leader| *leader != own) {
+            let ask = Message::new(MessageKind::TransferLeader, own, leader, term);
+            self.pending.send.push(ask);
+        }
     }
 
     /// Lets a linearizable read wait for a confirmation of leadership that begins after this

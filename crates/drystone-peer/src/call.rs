@@ -156,6 +156,11 @@ pub(crate) async fn refusal(connection: &Connection, answer: Response<Incoming>)
     let text = connection.body(answer, REFUSAL_BYTES_MAX).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&text).trim_end().to_owned();
     match status {
+        // The far end is not the member that is meant. That says nothing about this one, which
+        // etcd would stop all the same.
+        StatusCode::FORBIDDEN if text.contains("mismatch member") => {
+            CallError::Status { status: status.as_u16(), text }
+        }
         StatusCode::GONE | StatusCode::FORBIDDEN => CallError::Removed,
         StatusCode::PRECONDITION_FAILED if text == "cluster ID mismatch" => {
             CallError::ClusterMismatch

@@ -1,11 +1,15 @@
-//! The Cluster service: who belongs to the cluster.
+//! The Cluster service: who belongs to the cluster, and changes of that.
 
+use crate::config::check_urls;
 use crate::shared::Shared;
+use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
     self, MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse,
     MemberPromoteRequest, MemberPromoteResponse, MemberRemoveRequest, MemberRemoveResponse,
     MemberUpdateRequest, MemberUpdateResponse, cluster_server::Cluster,
 };
+use drystone_machine::Member;
+use drystone_types::MemberId;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -30,45 +34,63 @@ impl Cluster for ClusterService {
         if request.into_inner().linearizable {
             self.shared.confirm_read().await?;
         }
-        let membership = self.shared.view.read().membership.clone();
-        let members = membership
-            .members()
-            .map(|member| etcdserverpb::Member {
-                id: member.id,
-                name: member.name.clone(),
-                peer_ur_ls: member.peer_urls.clone(),
-                client_ur_ls: member.client_urls.clone(),
-                is_learner: member.is_learner,
-            })
-            .collect();
+        let members = wire(self.shared.members());
         Ok(Response::new(MemberListResponse { header: self.shared.header(0), members }))
     }
 
     async fn member_add(
         &self,
-        _: Request<MemberAddRequest>,
+        request: Request<MemberAddRequest>,
     ) -> Result<Response<MemberAddResponse>, Status> {
-        Err(crate::unimplemented("MemberAdd"))
+        let request = request.into_inner();
+        let urls = check_urls(&request.peer_ur_ls).map_err(|_| EtcdError::MemberBadURLs)?;
+        let member = self.shared.add_member(urls, request.is_learner).await?;
+        Ok(Response::new(MemberAddResponse {
+            header: self.shared.header(0),
+            member: Some(wire_member(member)),
+            members: wire(self.shared.members()),
+        }))
     }
 
     async fn member_remove(
         &self,
-        _: Request<MemberRemoveRequest>,
+        request: Request<MemberRemoveRequest>,
     ) -> Result<Response<MemberRemoveResponse>, Status> {
-        Err(crate::unimplemented("MemberRemove"))
+        self.shared.remove_member(MemberId(request.into_inner().id)).await?;
+        let members = wire(self.shared.members());
+        Ok(Response::new(MemberRemoveResponse { header: self.shared.header(0), members }))
     }
 
     async fn member_update(
         &self,
-        _: Request<MemberUpdateRequest>,
+        request: Request<MemberUpdateRequest>,
     ) -> Result<Response<MemberUpdateResponse>, Status> {
-        Err(crate::unimplemented("MemberUpdate"))
+        let request = request.into_inner();
+        self.shared.update_member(MemberId(request.id), request.peer_ur_ls).await?;
+        let members = wire(self.shared.members());
+        Ok(Response::new(MemberUpdateResponse { header: self.shared.header(0), members }))
     }
 
     async fn member_promote(
         &self,
-        _: Request<MemberPromoteRequest>,
+        request: Request<MemberPromoteRequest>,
     ) -> Result<Response<MemberPromoteResponse>, Status> {
-        Err(crate::unimplemented("MemberPromote"))
+        let members = self.shared.promote_member(MemberId(request.into_inner().id)).await?;
+        let members = wire(members);
+        Ok(Response::new(MemberPromoteResponse { header: self.shared.header(0), members }))
+    }
+}
+
+fn wire(members: Vec<Member>) -> Vec<etcdserverpb::Member> {
+    members.into_iter().map(wire_member).collect()
+}
+
+fn wire_member(member: Member) -> etcdserverpb::Member {
+    etcdserverpb::Member {
+        id: member.id,
+        name: member.name,
+        peer_ur_ls: member.peer_urls,
+        client_ur_ls: member.client_urls,
+        is_learner: member.is_learner,
     }
 }

@@ -6,12 +6,20 @@ use futures::future::{Either, Ready, ready};
 use http::{Request, Response};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-/// Refuses calls marked `hasleader: true` while no leader is known.
+/// What a learner serves, besides serializable reads.
+const FOR_LEARNERS: [&str; 2] =
+    ["/etcdserverpb.Maintenance/Status", "/etcdserverpb.Maintenance/Snapshot"];
+/// A learner serves it when it is serializable: whoever reads the request decides.
+const RANGE: &str = "/etcdserverpb.KV/Range";
+
+/// Refuses what a learner does not serve, and calls marked `hasleader: true` while no leader is
+/// known.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     shared: Arc<Shared>,
@@ -51,6 +59,12 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let is_learner = self.shared.status.is_learner.load(Ordering::Acquire);
+        let path = request.uri().path();
+        if is_learner && path != RANGE && !FOR_LEARNERS.contains(&path) {
+            let refusal = Status::from(EtcdError::NotSupportedForLearner).into_http();
+            return Either::Left(ready(Ok(refusal)));
+        }
         let asks = request.headers().get("hasleader").is_some_and(|value| value == "true");
         if asks && self.shared.status.leader().is_none() {
             let refusal = Status::from(EtcdError::NoLeader).into_http();

@@ -12,6 +12,7 @@ use drystone_machine::{Answer, convert};
 use drystone_mvcc::{OpError, RangeQuery, Snapshot, Txn, validate};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
@@ -116,6 +117,9 @@ impl Kv for KvService {
     ) -> Result<Response<raw::RangeResponse>, Status> {
         let request = request.into_inner();
         let serializable = request.serializable;
+        if !serializable && self.shared.status.is_learner.load(Ordering::Acquire) {
+            return Err(EtcdError::NotSupportedForLearner.into());
+        }
         let query = convert::range(request);
         validate::range(&query).map_err(invalid)?;
         if !serializable {

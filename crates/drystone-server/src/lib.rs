@@ -34,6 +34,7 @@
 //! * Every queue is bounded: the inbox refuses, streams stall, the feed overflows into history.
 
 mod auto_compact;
+mod changes;
 mod checkpoint;
 mod clients;
 mod cluster;
@@ -47,6 +48,7 @@ mod gate;
 mod health;
 mod hub;
 mod ids;
+mod join;
 mod kv;
 mod layout;
 mod lease;
@@ -56,9 +58,12 @@ mod maintenance;
 mod observe;
 mod peers;
 mod range;
+mod reconfigure;
 mod recover;
+mod resolve;
 mod serve;
 mod shared;
+mod strict;
 mod texts;
 mod threads;
 mod version;
@@ -80,11 +85,6 @@ use std::process::ExitCode;
 pub const ETCD_VERSION: &str = "3.7.1";
 /// Threads that blocking reads may use at once.
 const BLOCKING_THREADS_MAX: usize = 16;
-
-/// The answer to a call that is not served yet.
-pub(crate) fn unimplemented(method: &str) -> tonic::Status {
-    tonic::Status::unimplemented(format!("{method} is not served by this version of Drystone yet"))
-}
 
 /// True when the caller asks to be refused while no leader is known.
 pub(crate) fn needs_leader(metadata: &tonic::metadata::MetadataMap) -> bool {
@@ -142,6 +142,7 @@ async fn run_until_told(config: Config) -> anyhow::Result<()> {
     tokio::select! {
         _ = terminate.recv() => tracing::info!("received signal; shutting down"),
         _ = interrupt.recv() => tracing::info!("received signal; shutting down"),
+        () = server.removed() => tracing::info!("removed from the cluster; shutting down"),
     }
     server.stop().await;
     Ok(())

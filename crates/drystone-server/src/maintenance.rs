@@ -12,6 +12,7 @@ use drystone_api::etcdserverpb::{
 };
 use drystone_backend::{Backend, BackendError, Table};
 use drystone_machine::Answer;
+use drystone_types::MemberId;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -187,9 +188,10 @@ impl Maintenance for MaintenanceService {
 
     async fn move_leader(
         &self,
-        _: Request<MoveLeaderRequest>,
+        request: Request<MoveLeaderRequest>,
     ) -> Result<Response<MoveLeaderResponse>, Status> {
-        Err(crate::unimplemented("MoveLeader"))
+        self.shared.move_leader(MemberId(request.into_inner().target_id)).await?;
+        Ok(Response::new(MoveLeaderResponse { header: None }))
     }
 
     async fn downgrade(

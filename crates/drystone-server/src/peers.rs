@@ -9,7 +9,7 @@ use drystone_api::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
 use drystone_backend::Backend;
-use drystone_machine::Membership;
+use drystone_machine::{Member, Membership};
 use drystone_mvcc::OpError;
 use drystone_peer::{
     Answers, HashKv, HashKvRefused, Inbox, LeaseRefused, MemberInfo, PeerUrl, PromoteRefused,
@@ -73,8 +73,9 @@ impl Inbox for PeerHandler {
     }
 
     fn removed_from_cluster(&self) {
-        tracing::error!("the member has been permanently removed from the cluster; it stops");
-        std::process::exit(1);
+        if let Ok(shared) = self.shared() {
+            shared.leave();
+        }
     }
 }
 
@@ -125,17 +126,7 @@ impl Snapshots for PeerHandler {
 impl Answers for PeerHandler {
     fn members(&self) -> Vec<MemberInfo> {
         let Ok(shared) = self.shared() else { return Vec::new() };
-        let membership = shared.view.read().membership.clone();
-        membership
-            .members()
-            .map(|member| MemberInfo {
-                id: member.id,
-                peer_urls: member.peer_urls.clone(),
-                is_learner: member.is_learner,
-                name: member.name.clone(),
-                client_urls: member.client_urls.clone(),
-            })
-            .collect()
+        shared.members().into_iter().map(tell).collect()
     }
 
     fn version(&self) -> VersionInfo {
@@ -208,11 +199,20 @@ impl Answers for PeerHandler {
 
     fn promote_member(
         &self,
-        _: MemberId,
+        id: MemberId,
         _: Option<String>,
     ) -> BoxFuture<'static, Result<Vec<MemberInfo>, PromoteRefused>> {
-        let text = "changing members is not served yet".to_owned();
-        Box::pin(async move { Err(PromoteRefused::Other(text)) })
+        let shared = self.shared();
+        Box::pin(async move {
+            let shared = shared.map_err(|error| PromoteRefused::Other(error.to_string()))?;
+            match shared.promote_here(id).await {
+                Ok(()) => Ok(shared.members().into_iter().map(tell).collect()),
+                Err(EtcdError::MemberNotFound) => Err(PromoteRefused::NotFound),
+                Err(EtcdError::MemberNotLearner) => Err(PromoteRefused::NotLearner),
+                Err(EtcdError::LearnerNotReady) => Err(PromoteRefused::NotReady),
+                Err(error) => Err(PromoteRefused::Other(error.message().to_owned())),
+            }
+        })
     }
 
     fn downgrade_enabled(&self) -> BoxFuture<'static, Result<bool, String>> {
@@ -223,6 +223,18 @@ impl Answers for PeerHandler {
             Ok(crate::version::downgrade(&shared.view.read().membership).is_some())
         })
     }
+}
+
+/// A member as peers tell each other.
+pub(crate) fn tell(member: Member) -> MemberInfo {
+    let Member { id, peer_urls, is_learner, name, client_urls } = member;
+    MemberInfo { id, peer_urls, is_learner, name, client_urls }
+}
+
+/// A member as a peer told of it.
+pub(crate) fn told(info: MemberInfo) -> Member {
+    let MemberInfo { id, peer_urls, is_learner, name, client_urls } = info;
+    Member { id, peer_urls, is_learner, name, client_urls }
 }
 
 fn refused(error: EtcdError) -> LeaseRefused {

@@ -1,17 +1,19 @@
 //! From a data directory to a member that can run: a new one is founded, an old one restored.
 
-use crate::config::{ClusterState, Config};
+use crate::config::Config;
+use crate::founding::Beginning;
+use crate::join::Joining;
 use crate::layout::Layout;
 use crate::shared::ReadToken;
 use anyhow::{Context, bail};
-use drystone_backend::Backend;
-use drystone_machine::{Machine, MachineConfig, Membership};
+use drystone_backend::{Backend, Batch};
+use drystone_machine::{Change, Machine, MachineConfig, Membership};
 use drystone_member::{
     Applier, ApplierConfig, ForcedFrom, Founding, LogWriter, Node, NodeConfig, force_alone,
 };
 use drystone_raft::{Recovered, Replica};
 use drystone_rocks::RocksBackend;
-use drystone_types::{Applied, ClusterId, LogIndex, MemberId};
+use drystone_types::{Applied, ClusterId, Entry, EntryKind, LogIndex, MemberId};
 use drystone_wal::{FsDisk, Identity, Wal};
 use rand::SeedableRng;
 use std::path::Path;
@@ -35,6 +37,8 @@ pub(crate) struct Parts {
     pub(crate) log: LogWriter,
     pub(crate) applier: Applier<ReadToken>,
     pub(crate) membership: Membership,
+    /// The membership when all of the log is applied: whom to talk with.
+    pub(crate) expected: Membership,
     pub(crate) applied: Applied,
 }
 
@@ -50,8 +54,13 @@ pub(crate) fn open_store(config: &Config, dir: &Path) -> anyhow::Result<Arc<dyn 
     Ok(Arc::new(store))
 }
 
-/// Founds a new member, or restores the one that the data directory holds.
-pub(crate) fn recover(config: &Config, layout: &Layout, seed: u64) -> anyhow::Result<Parts> {
+/// Begins a new member, or restores the one that the data directory holds.
+pub(crate) fn recover(
+    config: &Config,
+    layout: &Layout,
+    seed: u64,
+    beginning: &Beginning,
+) -> anyhow::Result<Parts> {
     layout.create()?;
     let disk = Arc::new(FsDisk);
     let wal_config =
@@ -75,8 +84,13 @@ pub(crate) fn recover(config: &Config, layout: &Layout, seed: u64) -> anyhow::Re
         // An identity without a log: the first start was cut short before anything was
         // promised, so it begins again.
         _ => {
-            let (wal, founding_log, identity) = found(config, layout, disk, wal_config)?;
-            (wal, founding_log, identity, layout.current_store()?)
+            let (wal, first_log, identity) = match beginning {
+                Beginning::Joiner(joining) => enter(joining, layout, disk, wal_config)?,
+                Beginning::Founder | Beginning::Restored => {
+                    found(config, layout, disk, wal_config)?
+                }
+            };
+            (wal, first_log, identity, layout.current_store()?)
         }
     };
     if let Some(torn) = &recovered.torn {
@@ -103,12 +117,6 @@ fn found(
     disk: Arc<FsDisk>,
     wal_config: drystone_wal::Config,
 ) -> anyhow::Result<(Wal, drystone_wal::Recovered, Identity)> {
-    if config.initial_cluster_state == ClusterState::Existing {
-        bail!(
-            "--initial-cluster-state=existing: joining a running cluster is not served yet; \
-             start all members of a new cluster with --initial-cluster-state=new"
-        );
-    }
     let founding = Founding::new(&config.initial_cluster, &config.initial_cluster_token)?;
     let member = founding.id_of(&config.name).with_context(|| {
         format!("couldn't find local name {:?} in the initial cluster configuration", config.name)
@@ -154,6 +162,34 @@ fn force(
     recovered.hard_state = forced.hard_state;
     recovered.last = wal.last();
     Ok(())
+}
+
+/// The empty log of a member that joins: the leader gives it entries or a snapshot.
+fn enter(
+    joining: &Joining,
+    layout: &Layout,
+    disk: Arc<FsDisk>,
+    wal_config: drystone_wal::Config,
+) -> anyhow::Result<(Wal, drystone_wal::Recovered, Identity)> {
+    layout.set_identity(joining.cluster, joining.member)?;
+    let identity = Identity { cluster: joining.cluster, member: joining.member };
+    let wal = Wal::create(disk, layout.wal(), wal_config, identity)?;
+    Ok((wal, drystone_wal::Recovered::default(), identity))
+}
+
+/// What the membership becomes by the entries behind what is applied. It is a guess, since not
+/// all of them need be committed; it only tells whom to talk with.
+fn expected(membership: &Membership, applied: LogIndex, entries: &[Entry]) -> Membership {
+    let mut expected = membership.clone();
+    let is_change = |entry: &&Entry| entry.kind == EntryKind::ConfChange && entry.index > applied;
+    for entry in entries.iter().filter(is_change) {
+        if let Ok((_, change)) = Change::decode(&entry.data)
+            && expected.check(&change, usize::MAX).is_ok()
+        {
+            expected.apply(change, &mut Batch::new());
+        }
+    }
+    expected
 }
 
 /// The store to go on with: the current one, or the snapshot that the log already counts on
@@ -204,6 +240,7 @@ fn assemble(
         entries = recovered.entries.len(),
         "restored a member"
     );
+    let expected = expected(&membership, applied.index, &recovered.entries);
     let replica = Replica::new(
         drystone_raft::Config {
             election_ticks: config.election_ticks,
@@ -237,6 +274,7 @@ fn assemble(
         log: LogWriter::new(wal),
         applier,
         membership,
+        expected,
         applied,
     })
 }

@@ -1,10 +1,12 @@
 //! A running member: threads started, listeners served, and all of it ended again.
 
 use crate::auto_compact::auto_compact;
+use crate::changes::Changes;
 use crate::clients::{Accept, accepted, serve_clients};
 use crate::config::{Config, bind_address};
 use crate::connection::Connection;
 use crate::download::DOWNLOADS_MAX;
+use crate::founding::Beginning;
 use crate::hub::{Command, HubHandle, HubThread};
 use crate::ids::Ids;
 use crate::layout::Layout;
@@ -37,6 +39,9 @@ const PUBLISH_PAUSE: Duration = Duration::from_millis(200);
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);
 /// How long open calls may go on after the server was told to stop.
 const GRACE_MAX: Duration = Duration::from_secs(2);
+/// How long a removed member goes on before it ends (etcd: 1 s).
+const REMOVED_PAUSE: Duration = Duration::from_secs(1);
+
 /// A member that runs. Dropping it without [`Server::stop`] leaves its threads running.
 #[derive(Debug)]
 pub struct Server {
@@ -76,15 +81,25 @@ impl Server {
         clients: Vec<A>,
     ) -> anyhow::Result<Self> {
         let layout = Layout::new(&config.data_dir, config.wal_dir.as_deref());
-        crate::founding::refuse_a_second_time(&config, &layout).await?;
+        let beginning = crate::founding::beginning(&config, &layout).await?;
         let seed: u64 = rand::random();
-        let parts = {
+        let (parts, beginning) = {
             let (config, layout) = (config.clone(), layout.clone());
-            tokio::task::spawn_blocking(move || recover(&config, &layout, seed)).await??
+            let recover = move || {
+                let parts = recover(&config, &layout, seed, &beginning);
+                parts.map(|parts| (parts, beginning))
+            };
+            tokio::task::spawn_blocking(recover).await??
         };
         let (shared, mut server) = launch(config, layout, parts, seed)?;
+        let transport = shared.transport.get().context("the transport was just set")?.clone();
+        if let Beginning::Joiner(joining) = beginning {
+            for (id, urls) in joining.others {
+                transport.add_remote(id, urls);
+            }
+        }
         for listener in peers {
-            let transport = shared.transport.get().context("the transport was just set")?.clone();
+            let transport = transport.clone();
             server.peer_tasks.push(tokio::spawn(async move { transport.serve(listener).await }));
         }
         server.tasks.push(tokio::spawn(announce(shared.clone(), clients, server.stop.subscribe())));
@@ -107,6 +122,14 @@ impl Server {
     #[must_use]
     pub fn observer(&self) -> Observer {
         Observer::new(self.shared.clone())
+    }
+
+    /// Returns when this member has been removed from its cluster and had a moment to pass that
+    /// on and to answer who asked for it. It is to be stopped then, and its data removed.
+    pub async fn removed(&self) {
+        // The sender lives in what this server holds.
+        let _ = self.shared.left.subscribe().wait_for(|left| *left).await;
+        tokio::time::sleep(REMOVED_PAUSE).await;
     }
 
     /// Hands leadership over, ends open calls, flushes what waits and ends all threads.
@@ -189,7 +212,7 @@ fn launch(
     parts: Parts,
     seed: u64,
 ) -> anyhow::Result<(Arc<Shared>, Server)> {
-    let Parts { cluster, member, node, log, applier, membership, applied } = parts;
+    let Parts { cluster, member, node, log, applier, membership, expected, applied } = parts;
     let (inbox, inbox_receiver) = crossbeam_channel::bounded(INBOX_MAX);
     let (apply, apply_receiver) = crossbeam_channel::unbounded();
     let (log_sender, log_receiver) = crossbeam_channel::unbounded();
@@ -230,8 +253,15 @@ fn launch(
         raising_no_space: AtomicBool::new(false),
         view_changed: Notify::new(),
         stopping: AtomicBool::new(false),
+        left: watch::Sender::new(false),
     });
-    connect(&shared, &layout, &membership)?;
+    let own = membership.member(member);
+    let is_learner = own.is_some_and(|member| member.is_learner);
+    shared.status.is_learner.store(is_learner, Ordering::Release);
+    if membership.is_removed(member) {
+        shared.leave();
+    }
+    connect(&shared, &layout, &expected)?;
 
     let member_thread = MemberThread {
         shared: shared.clone(),
@@ -239,6 +269,7 @@ fn launch(
         inbox: inbox_receiver,
         log: log_sender,
         parked: VecDeque::new(),
+        changes: Changes::default(),
     };
     let sweeping = applier.machine().is_sweeping();
     let room = Room::new(shared.config.quota());
@@ -310,13 +341,6 @@ fn connect(
     let handler = PeerHandler { shared: Arc::downgrade(shared), layout: layout.clone() };
     let transport = Transport::new(config, Arc::new(handler), Arc::new(TcpDialer))?;
     follow(&transport, membership);
-    // A founding member's store knows nobody until its first entries are applied.
-    if membership.members().next().is_none() {
-        for (_, urls) in &shared.config.initial_cluster {
-            let id = drystone_machine::member_id(urls, &shared.config.initial_cluster_token, None);
-            transport.add_peer(id, parse(urls));
-        }
-    }
     shared.transport.set(transport).map_err(|_| anyhow::anyhow!("the transport is set already"))
 }
 

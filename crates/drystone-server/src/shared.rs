@@ -14,8 +14,8 @@ use drystone_api::etcdserverpb::{
 };
 use drystone_backend::Backend;
 use drystone_lease::{Renewed, TimeToLive};
-use drystone_machine::{Alarm, Alarms, Answer, Membership, quota};
-use drystone_member::{LeaderCommand, Leadership, Work};
+use drystone_machine::{Alarm, Alarms, Answer, Change, Membership, quota};
+use drystone_member::{LeaderCommand, Leadership, NotReady, Work};
 use drystone_mvcc::{Reader, Snapshot};
 use drystone_peer::{Fetch, Transport};
 use drystone_raft::{ConfChange, Message, SnapshotMeta};
@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
 /// Inputs that may wait for the member's thread.
@@ -59,8 +59,17 @@ pub(crate) enum Input {
     SnapshotReady(MemberId, SnapshotMeta),
     /// No snapshot could be made for a member.
     SnapshotFailed(MemberId),
-    /// The change of membership in an entry was applied, or found invalid.
-    Membership(LogIndex, ConfChange),
+    /// A change of membership, under the id its waiter is filed under.
+    Change { id: u64, change: Change },
+    /// The change of membership in an entry was applied, or found invalid. Who waits for it is
+    /// answered when raft has taken it over.
+    Membership(LogIndex, ConfChange, Option<Reply>),
+    /// Whether a learner may be promoted.
+    CheckLearner(MemberId, oneshot::Sender<Result<(), NotReady>>),
+    /// Hand leadership to a member, and tell whether that was begun.
+    Transfer(MemberId, oneshot::Sender<Result<(), EtcdError>>),
+    /// Ask the leader to hand its leadership to this member, then answer.
+    TakeOver(oneshot::Sender<()>),
     /// Something that is told by a counter moved: look.
     Wake,
     /// Hand leadership over, then answer.
@@ -109,6 +118,8 @@ pub(crate) struct Status {
     pub(crate) leader: AtomicU64,
     pub(crate) term: AtomicU64,
     pub(crate) is_leader: AtomicBool,
+    /// This member has no vote (yet).
+    pub(crate) is_learner: AtomicBool,
     pub(crate) committed: AtomicU64,
     pub(crate) applied: AtomicU64,
     pub(crate) applied_term: AtomicU64,
@@ -156,10 +167,12 @@ pub(crate) struct Shared {
     /// Told each time `view` was replaced.
     pub(crate) view_changed: Notify,
     pub(crate) stopping: AtomicBool,
+    /// True once this member is known to have been removed from the cluster.
+    pub(crate) left: watch::Sender<bool>,
 }
 
 /// Takes a waiter out of the table when its caller goes away.
-struct WaiterGuard<'a> {
+pub(crate) struct WaiterGuard<'a> {
     waiters: &'a DashMap<u64, Reply>,
     id: u64,
 }
@@ -230,9 +243,7 @@ impl Shared {
             if data.len() > self.config.max_request_bytes {
                 return Err(EtcdError::RequestTooLarge);
             }
-            let (reply, answer) = oneshot::channel();
-            self.waiters.insert(id, reply);
-            let _guard = WaiterGuard { waiters: &self.waiters, id };
+            let (_guard, answer) = self.file_waiter(id);
             self.send(Input::Propose { id, data: data.into() })?;
             match tokio::time::timeout(self.config.request_timeout(), answer).await {
                 Ok(Ok(answer)) => answer,
@@ -241,6 +252,31 @@ impl Shared {
                 Err(_) if self.status.leader().is_none() => Err(EtcdError::ContextDeadlineExceeded),
                 Err(_) => Err(EtcdError::Timeout),
             }
+        }
+    }
+
+    /// Files one who waits for the outcome of the proposal with this id, until the guard goes.
+    pub(crate) fn file_waiter(
+        &self,
+        id: u64,
+    ) -> (WaiterGuard<'_>, oneshot::Receiver<Result<Answer, EtcdError>>) {
+        let (reply, answer) = oneshot::channel();
+        self.waiters.insert(id, reply);
+        (WaiterGuard { waiters: &self.waiters, id }, answer)
+    }
+
+    /// Answers whoever waits for a proposal, if anybody does.
+    pub(crate) fn answer(&self, id: u64, answer: Result<Answer, EtcdError>) {
+        if let Some((_, waiter)) = self.waiters.remove(&id) {
+            let _ = waiter.send(answer);
+        }
+    }
+
+    /// This member was removed from the cluster: it is to end.
+    pub(crate) fn leave(&self) {
+        if !self.left.send_replace(true) {
+            tracing::error!("the member has been permanently removed from the cluster");
+            tracing::error!("data-dir used by this member must be removed");
         }
     }
 
@@ -271,7 +307,7 @@ impl Shared {
 
     /// Hands a client's input to the member's thread. Clients have half of the inbox: however
     /// many there are, there is room for the other members.
-    fn send(&self, input: Input) -> Result<(), EtcdError> {
+    pub(crate) fn send(&self, input: Input) -> Result<(), EtcdError> {
         if self.inbox.len() >= CLIENT_INPUTS_MAX {
             return Err(EtcdError::RequestTooManyRequests);
         }

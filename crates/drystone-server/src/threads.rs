@@ -6,17 +6,18 @@
 //! `unapplied_bytes_max` allow, and refuses proposals beyond. Progress comes back through
 //! counters, so no thread ever waits for one that waits for it.
 
+use crate::changes::Changes;
 use crate::hub::HubHandle;
 use crate::shared::{ApplyInput, Input, ReadToken, Shared, View};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::alarm_request::AlarmAction;
 use drystone_machine::quota::Room;
-use drystone_machine::{Alarm, MachineError};
+use drystone_machine::{Alarm, Answer, MachineError};
 use drystone_member::{
     Append, Applier, Done, Effects, Leadership, LogWriter, Node, Persisted, Work,
 };
-use drystone_raft::{ProposeError, SnapshotMeta};
+use drystone_raft::{LeadError, ProposeError, SnapshotMeta};
 use drystone_types::{Entry, LogIndex};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -75,6 +76,7 @@ pub(crate) struct MemberThread {
     pub(crate) inbox: Receiver<Input>,
     pub(crate) log: Sender<LogInput>,
     pub(crate) parked: VecDeque<(u64, bytes::Bytes)>,
+    pub(crate) changes: Changes,
 }
 
 impl MemberThread {
@@ -105,6 +107,7 @@ impl MemberThread {
                 }
             }
             self.propose(&mut proposals);
+            self.changes.propose(&self.shared, &mut self.node);
             let number = self.shared.status.persisted.load(Ordering::Acquire);
             if number > persisted {
                 persisted = number;
@@ -160,10 +163,28 @@ impl MemberThread {
                 }
             }
             Input::SnapshotFailed(to) => self.node.snapshot_failed(to),
-            Input::Membership(index, change) => {
+            Input::Change { id, change } => self.changes.take(&self.shared, id, change),
+            Input::Membership(index, change, waiter) => {
                 if let Err(error) = self.node.membership_changed(index, &change) {
                     tracing::error!(%error, "a change of membership could not be carried out");
                 }
+                if let Some(waiter) = waiter {
+                    let _ = waiter.send(Ok(Answer::Empty));
+                }
+            }
+            Input::CheckLearner(id, reply) => {
+                let _ = reply.send(self.node.check_learner(id));
+            }
+            Input::Transfer(to, reply) => {
+                let begun = self.node.transfer_leader(to).map_err(|error| match error {
+                    LeadError::NotVoter(_) => EtcdError::BadLeaderTransferee,
+                    _ => EtcdError::NotLeader,
+                });
+                let _ = reply.send(begun);
+            }
+            Input::TakeOver(done) => {
+                self.node.ask_for_leadership();
+                let _ = done.send(());
             }
             Input::HandOver(done) => {
                 if let Some(to) = self.node.hand_over() {
@@ -204,9 +225,7 @@ impl MemberThread {
             ProposeError::TooLarge { .. } => EtcdError::RequestTooLarge,
             _ => EtcdError::ProposalDropped,
         };
-        if let Some((_, waiter)) = self.shared.waiters.remove(&id) {
-            let _ = waiter.send(Err(refusal));
-        }
+        self.shared.answer(id, Err(refusal));
     }
 
     /// Carries out everything that follows from the inputs.
@@ -464,15 +483,15 @@ impl ApplyThread {
         }
         for (index, change) in done.membership {
             self.membership_since = index;
-            if self.shared.inbox.send(Input::Membership(index, change)).is_err() {
+            // One that the machine refused has no id here, and is answered below.
+            let waiter = self.shared.waiters.remove(&change.id).map(|(_, waiter)| waiter);
+            if self.shared.inbox.send(Input::Membership(index, change, waiter)).is_err() {
                 return;
             }
         }
         for outcome in done.outcomes {
-            if outcome.request != 0
-                && let Some((_, waiter)) = self.shared.waiters.remove(&outcome.request)
-            {
-                let _ = waiter.send(outcome.answer);
+            if outcome.request != 0 {
+                self.shared.answer(outcome.request, outcome.answer);
             }
         }
         release(done.reads);
@@ -498,8 +517,15 @@ impl ApplyThread {
         if let Some(transport) = self.shared.transport.get() {
             crate::peers::follow(transport, &view.membership);
         }
+        let own = self.shared.member;
+        let is_learner = view.membership.member(own).is_some_and(|member| member.is_learner);
+        self.shared.status.is_learner.store(is_learner, Ordering::Release);
+        let is_removed = view.membership.is_removed(own);
         *self.shared.view.write() = view;
         self.shared.view_changed.notify_waiters();
+        if is_removed {
+            self.shared.leave();
+        }
     }
 
     /// Warns at the soft limit, and clears the alarm this member raised when it has room again.

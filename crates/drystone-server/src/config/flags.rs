@@ -179,7 +179,12 @@ pub(crate) const FLAGS: &[Flag] = &[
     used("initial-cluster", Kind::Text, "", "the members a new cluster starts with: NAME=URL,..."),
     used("initial-cluster-state", Kind::OneOf(&["new", "existing"]), "new", "new or existing"),
     used("initial-cluster-token", Kind::Text, "etcd-cluster", "sets clusters of equal URLs apart"),
-    idle("strict-reconfig-check", Kind::Bool, "true", "changing members is not served yet"),
+    used(
+        "strict-reconfig-check",
+        Kind::Bool,
+        "true",
+        "refuse changes of membership that endanger the quorum",
+    ),
     idle("pre-vote", Kind::Bool, "true", "elections always begin with a pre-vote"),
     refused("discovery-endpoints", Kind::Text, "", NO_DISCOVERY),
     refused("discovery-token", Kind::Text, "", NO_DISCOVERY),

@@ -6,6 +6,7 @@ mod urls;
 
 pub use parse::{Parsed, UsageError, parse};
 pub use urls::{bind_address, parse_urls};
+pub(crate) use urls::{check_urls, split_host_port};
 
 use drystone_machine::quota::Quota;
 use std::path::PathBuf;
@@ -101,6 +102,8 @@ pub struct Config {
     pub native_snapshot: bool,
     /// Learners the cluster may have.
     pub learners_max: usize,
+    /// Whether changes of membership that endanger the quorum are refused.
+    pub strict_reconfig_check: bool,
     /// Interval of progress notices to watchers that asked for them.
     pub watch_progress_interval: Duration,
     /// The least level of messages to log, as `tracing` names it.

@@ -327,6 +327,7 @@ fn build(values: &Values, warnings: &mut Vec<String>) -> Result<Config, UsageErr
         downgrade_check_interval: values.duration("downgrade-check-time"),
         native_snapshot: parse_bool(values.text("native-snapshot")).unwrap_or(false),
         learners_max: usize::try_from(values.int("max-learners")).unwrap_or(1),
+        strict_reconfig_check: parse_bool(values.text("strict-reconfig-check")).unwrap_or(true),
         watch_progress_interval: interval,
         log_level: values.text("log-level").to_owned(),
         log_format: format,

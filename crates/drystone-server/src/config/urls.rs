@@ -20,6 +20,16 @@ pub fn parse_urls(text: &str) -> Result<Vec<String>, String> {
     Ok(urls)
 }
 
+/// Checks each URL of a list, and sorts it.
+///
+/// # Errors
+/// What is wrong with which URL.
+pub(crate) fn check_urls(list: &[String]) -> Result<Vec<String>, String> {
+    let mut urls = list.iter().map(|url| parse_url(url.trim())).collect::<Result<Vec<_>, _>>()?;
+    urls.sort();
+    if urls.is_empty() { Err("no valid URLs given".to_owned()) } else { Ok(urls) }
+}
+
 fn parse_url(text: &str) -> Result<String, String> {
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(format!("URL scheme must be http, https, unix, or unixs: {text}"));

@@ -4,6 +4,7 @@
 
 mod downgrade;
 mod download;
+mod members;
 mod quota;
 
 use bytes::Bytes;
