@@ -5,7 +5,8 @@ use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
     self, RequestOp, ResponseHeader, compare::TargetUnion, request_op::Request,
 };
-use drystone_api::raw;
+use drystone_api::{authpb, raw};
+use drystone_auth::{Denied, Permission, PermissionKind};
 use drystone_mvcc::{
     Compare, CompareResult, CompareTarget, DeleteRange, Op, OpError, OpOutcome, Put, RangeQuery,
     RangeResult, Txn, TxnOutcome,
@@ -175,4 +176,51 @@ pub fn refusal(error: OpError) -> Result<EtcdError, drystone_mvcc::Error> {
         // program may hold it all the same, and then every member refuses it alike.
         _ => Ok(EtcdError::TooManyOps),
     }
+}
+
+/// What etcd says to who may not do something.
+#[must_use]
+pub fn denial(denied: Denied) -> EtcdError {
+    match denied {
+        Denied::UserEmpty => EtcdError::UserEmpty,
+        Denied::UserNotFound => EtcdError::UserNotFound,
+        Denied::PermissionDenied => EtcdError::PermissionDenied,
+        Denied::OldRevision => EtcdError::AuthOldRevision,
+    }
+}
+
+/// What etcd says where a change of users or roles is refused.
+#[must_use]
+pub fn auth_refusal(error: drystone_auth::Error) -> EtcdError {
+    use drystone_auth::Error;
+    match error {
+        Error::RootUserNotExist => EtcdError::RootUserNotExist,
+        Error::RootRoleNotExist => EtcdError::RootRoleNotExist,
+        Error::UserEmpty => EtcdError::UserEmpty,
+        Error::UserAlreadyExist => EtcdError::UserAlreadyExist,
+        Error::UserNotFound => EtcdError::UserNotFound,
+        Error::RoleEmpty => EtcdError::RoleEmpty,
+        Error::RoleAlreadyExist => EtcdError::RoleAlreadyExist,
+        Error::RoleNotFound => EtcdError::RoleNotFound,
+        Error::RoleNotGranted => EtcdError::RoleNotGranted,
+        Error::PermissionNotGranted => EtcdError::PermissionNotGranted,
+        Error::InvalidManagement => EtcdError::InvalidAuthMgmt,
+        Error::NotEnabled => EtcdError::AuthNotEnabled,
+        Error::AuthFailed => EtcdError::AuthFailed,
+        Error::NoPasswordUser => EtcdError::PasswordForNoPasswordUser,
+    }
+}
+
+/// The permission that a message grants.
+#[must_use]
+pub fn permission(message: authpb::Permission) -> Permission {
+    let kind = PermissionKind::from_number(message.perm_type);
+    Permission { kind, key: message.key, range_end: message.range_end }
+}
+
+/// The message that shows a permission.
+#[must_use]
+pub fn permission_message(permission: Permission) -> authpb::Permission {
+    let Permission { kind, key, range_end } = permission;
+    authpb::Permission { perm_type: kind.number(), key, range_end }
 }

@@ -1,6 +1,9 @@
-//! The machine: committed entries change the store, leases, membership and alarms together.
+//! The machine: committed entries change the store, leases, membership, alarms and auth together.
+
+mod auth;
 
 use crate::alarm::{Alarm, Alarms, RaisedBy};
+use crate::call::{Call, identity};
 use crate::convert;
 use crate::membership::{Change, ChangeError, Membership};
 use crate::outcome::{Answer, Outcome, Output};
@@ -13,6 +16,7 @@ use drystone_api::etcdserverpb::{
 };
 use drystone_api::limits::QUOTA_LEASE_BYTES;
 use drystone_api::raw;
+use drystone_auth::Auth;
 use drystone_backend::{Backend, BackendError, Batch, Table};
 use drystone_lease::{Lessor, Renewed, TimeToLive};
 use drystone_mvcc::{LeaseChange, Leases, OpError, Reader, Store};
@@ -99,6 +103,7 @@ pub struct Machine {
     lessor: Lessor,
     membership: Membership,
     alarms: Alarms,
+    auth: Auth,
     applied: Applied,
     batch: Batch,
 }
@@ -128,6 +133,7 @@ impl Machine {
         Ok(Self {
             membership: Membership::load(backend.as_ref())?,
             alarms: Alarms::load(backend.as_ref())?,
+            auth: Auth::open(backend.as_ref())?,
             applied: backend.applied(),
             batch: Batch::new(),
             config,
@@ -173,6 +179,12 @@ impl Machine {
     #[must_use]
     pub fn live_bytes(&self) -> u64 {
         self.store.live_bytes() + self.lessor.len() as u64 * QUOTA_LEASE_BYTES
+    }
+
+    /// Users, roles and permissions. A clone is cheap and stays as it is.
+    #[must_use]
+    pub fn auth(&self) -> &Auth {
+        &self.auth
     }
 
     /// Applies `entries` in one atomic batch that also carries the mark of the last of them.
@@ -305,7 +317,7 @@ impl Machine {
                     || request.cluster_member_attr_set.is_some();
                 let answer = match self.refused_by_clock(&request, now) {
                     Some(refused) => Err(refused),
-                    None => self.apply_request(entry.index, request, now)?,
+                    None => self.apply_permitted(entry.index, request, now, output)?,
                 };
                 if answer.is_err() {
                     mark!("machine.request_refused");
@@ -320,15 +332,34 @@ impl Machine {
         }
     }
 
+    /// Asks for permission first, then looks at alarms, then applies.
+    fn apply_permitted(
+        &mut self,
+        index: LogIndex,
+        request: InternalRaftRequest,
+        now: Duration,
+        output: &mut Output,
+    ) -> Result<Result<Answer, EtcdError>, MachineError> {
+        let call = Call::of(&request)
+            .ok_or_else(|| unknown(index, "it asks for something that this version does not do"))?;
+        if let Err(denied) = self.permit(identity(request.header.as_ref()).as_ref(), &call) {
+            return Ok(Err(denied));
+        }
+        if let Some(refused) = self.refused_by_alarm(&request) {
+            return Ok(Err(refused));
+        }
+        if let Some(answer) = self.apply_auth(&call, output) {
+            return Ok(answer);
+        }
+        self.apply_request(index, request, now)
+    }
+
     fn apply_request(
         &mut self,
         index: LogIndex,
         request: InternalRaftRequest,
         now: Duration,
     ) -> Result<Result<Answer, EtcdError>, MachineError> {
-        if let Some(refused) = self.refused_by_alarm(&request) {
-            return Ok(Err(refused));
-        }
         let by = decided_by(&request);
         if let Some(put) = request.put {
             self.put(put)

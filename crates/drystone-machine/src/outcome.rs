@@ -1,7 +1,7 @@
 //! What applying entries gives.
 
 use drystone_api::errors::EtcdError;
-use drystone_api::{etcdserverpb, raw};
+use drystone_api::{authpb, etcdserverpb, raw};
 use drystone_types::{LogIndex, RevisionEvents, Term};
 
 /// The answer to one proposal. Headers say the revision only.
@@ -25,8 +25,52 @@ pub enum Answer {
     LeaseCheckpoint(etcdserverpb::LeaseCheckpointResponse),
     /// To a question about alarms, or a change of them.
     Alarm(etcdserverpb::AlarmResponse),
+    /// To a login, a question about users and roles, or a change of them.
+    Auth {
+        /// The header, which every answer of the Auth service has.
+        header: Option<etcdserverpb::ResponseHeader>,
+        /// The rest.
+        reply: AuthReply,
+    },
     /// To what has no answer of its own: a member's attributes, the cluster's version.
     Empty,
+}
+
+/// What the answers of the Auth service say besides their header.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AuthReply {
+    /// Nothing more: a change was made, or there was nothing to change.
+    Done,
+    /// Whether permissions are asked for.
+    Status {
+        /// They are.
+        enabled: bool,
+        /// The auth revision.
+        revision: u64,
+    },
+    /// The simple token of a login. Where tokens carry their own proof it means nothing: the
+    /// member that was asked makes one.
+    Token(String),
+    /// Names in ascending order: of all users, of all roles, or of one user's roles.
+    Names(Vec<String>),
+    /// The permissions of a role.
+    Permissions(Vec<authpb::Permission>),
+}
+
+/// What became of simple tokens. Every member keeps them alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenChange {
+    /// A token counts for a user from now on.
+    Issued {
+        /// The user.
+        user: String,
+        /// The token.
+        token: String,
+    },
+    /// The tokens of a user, who was removed or got another password, count no more.
+    UserDropped(String),
+    /// No token counts any more: permissions are not asked for.
+    AllDropped,
 }
 
 /// One proposal that was applied, and its answer.
@@ -49,6 +93,12 @@ pub struct Output {
     pub membership: Vec<(LogIndex, bool)>,
     /// Membership, the cluster's version or alarms changed.
     pub cluster_changed: bool,
+    /// Users, roles, permissions, or whether they are asked for changed: readers need the new
+    /// [`crate::Machine::auth`].
+    pub auth_changed: bool,
+    /// What became of simple tokens, in order. It counts from when the new state is before the
+    /// readers.
+    pub tokens: Vec<TokenChange>,
     /// The term of the newest leader whose first entry was among them.
     pub leader_entry: Option<Term>,
 }

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use drystone_api::etcdserverpb::{
-    InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest, RequestHeader,
+    InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest,
 };
+use drystone_machine::{Identity, header};
 use drystone_types::{LeaseId, LogIndex, Term};
 use prost::Message;
 
@@ -28,10 +29,11 @@ pub enum Decision {
 }
 
 impl Decision {
-    /// The encoded `InternalRaftRequest`. Nobody waits for it: its request id is 0.
+    /// The encoded `InternalRaftRequest`. Nobody waits for it: its request id is 0. It is the
+    /// server's own, so that leases end whoever may write their keys.
     pub(crate) fn encode(self) -> Bytes {
         let mut request = InternalRaftRequest {
-            header: Some(RequestHeader::default()),
+            header: Some(header(0, Some(&Identity::server()))),
             ..InternalRaftRequest::default()
         };
         match self {

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod auth;
+mod calls;
+
 use bytes::Bytes;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{

@@ -403,7 +403,9 @@ pub(crate) fn response(answer: Answer) -> Option<Response> {
         Answer::Compaction(compaction) => Response::Compaction(compaction),
         Answer::LeaseGrant(grant) => Response::LeaseGrant(grant),
         Answer::LeaseRevoke(revoke) => Response::LeaseRevoke(revoke),
-        Answer::LeaseCheckpoint(_) | Answer::Alarm(_) | Answer::Empty => return None,
+        Answer::LeaseCheckpoint(_) | Answer::Alarm(_) | Answer::Auth { .. } | Answer::Empty => {
+            return None;
+        }
     })
 }
 
