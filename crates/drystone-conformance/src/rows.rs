@@ -7,6 +7,7 @@
 mod cluster;
 mod kv;
 mod lease;
+mod lock;
 mod render;
 mod session;
 mod txn;
@@ -72,7 +73,10 @@ pub(crate) use rows;
 
 /// Every row of the table.
 pub fn all() -> Vec<&'static Row> {
-    [kv::ROWS, txn::ROWS, watch::ROWS, lease::ROWS, cluster::ROWS].into_iter().flatten().collect()
+    [kv::ROWS, txn::ROWS, watch::ROWS, lease::ROWS, lock::ROWS, cluster::ROWS]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 #[cfg(test)]

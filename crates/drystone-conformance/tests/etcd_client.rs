@@ -100,3 +100,38 @@ async fn leases() {
     client.lease_revoke(lease).await.unwrap();
     assert_eq!(client.get("k", None).await.unwrap().count(), 0);
 }
+
+#[tokio::test]
+async fn locks_and_elections() {
+    let (_cluster, mut client) = start(3).await;
+    let held = client.lock("L", None).await.unwrap();
+    let key = held.key().to_vec();
+    let mut other = client.clone();
+    let mut waiting = tokio::spawn(async move { other.lock("L", None).await.unwrap() });
+    // He who waits is in the queue, and has not been answered.
+    let prefix = Some(GetOptions::new().with_prefix().with_count_only());
+    while client.get("L/", prefix.clone()).await.unwrap().count() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!waiting.is_finished());
+    client.unlock(key.clone()).await.unwrap();
+    let next = tokio::time::timeout(ANSWER, &mut waiting).await.unwrap().unwrap();
+    assert_ne!(next.key(), key);
+
+    let lease = client.lease_grant(600, None).await.unwrap().id();
+    let won = client.campaign("E", "one", lease).await.unwrap();
+    let key = won.leader().unwrap().clone();
+    let leader = client.leader("E").await.unwrap();
+    assert_eq!(leader.kv().unwrap().value_str().unwrap(), "one");
+    let mut leaders = client.observe("E").await.unwrap();
+    let first = tokio::time::timeout(ANSWER, leaders.message()).await.unwrap().unwrap().unwrap();
+    assert_eq!(first.kv().unwrap().value_str().unwrap(), "one");
+    let says = etcd_client::ProclaimOptions::new().with_leader(key.clone());
+    client.proclaim("two", Some(says)).await.unwrap();
+    let second = tokio::time::timeout(ANSWER, leaders.message()).await.unwrap().unwrap().unwrap();
+    assert_eq!(second.kv().unwrap().value_str().unwrap(), "two");
+    let resigns = etcd_client::ResignOptions::new().with_leader(key);
+    client.resign(Some(resigns)).await.unwrap();
+    let none = client.leader("E").await.unwrap_err();
+    assert!(none.to_string().contains("election: no leader"), "{none}");
+}

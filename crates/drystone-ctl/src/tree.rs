@@ -152,6 +152,20 @@ const COMMANDS: &[Command] = &[
             leaf("disarm", "", "Clear all alarms", &[], Action::AlarmDisarm),
         ],
     ),
+    leaf(
+        "lock",
+        "<name> [command ...]",
+        "Hold a lock, or run a command while holding it",
+        &[Flag { default: "10", ..Flag::int("ttl", "seconds until a lost holder loses it") }],
+        Action::Lock,
+    ),
+    leaf(
+        "elect",
+        "<election> [proposal]",
+        "Lead an election, or print who does",
+        &[Flag::bool("listen", "only print the leaders").short('l')],
+        Action::Elect,
+    ),
     group("lease", "Leases", &[], LEASE),
     group(
         "member",

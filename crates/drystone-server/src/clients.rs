@@ -3,9 +3,11 @@
 use crate::cluster::ClusterService;
 use crate::connection::{Connection, Guarded};
 use crate::deadline::Deadlines;
+use crate::election::ElectionService;
 use crate::gate::Gate;
 use crate::kv::KvService;
 use crate::lease::LeaseService;
+use crate::lock::LockService;
 use crate::maintenance::MaintenanceService;
 use crate::range::PiecewiseRange;
 use crate::shared::Shared;
@@ -16,6 +18,8 @@ use drystone_api::etcdserverpb::maintenance_server::MaintenanceServer;
 use drystone_api::health::health_server::HealthServer;
 use drystone_api::limits::TRANSPORT_OVERHEAD_BYTES;
 use drystone_api::raw::{kv_server::KvServer, watch_server::WatchServer};
+use drystone_api::v3electionpb::election_server::ElectionServer;
+use drystone_api::v3lockpb::lock_server::LockServer;
 use std::io;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
@@ -79,6 +83,8 @@ pub(crate) async fn serve_clients<C: Connection>(
         .add_service(PiecewiseRange::new(sized!(KvServer::new(kv.clone())), kv, receive_max))
         .add_service(sized!(WatchServer::new(WatchService::new(shared.clone()))))
         .add_service(sized!(LeaseServer::new(LeaseService::new(shared.clone()))))
+        .add_service(sized!(LockServer::new(LockService::new(shared.clone()))))
+        .add_service(sized!(ElectionServer::new(ElectionService::new(shared.clone()))))
         .add_service(sized!(ClusterServer::new(ClusterService::new(shared.clone()))))
         .add_service(sized!(MaintenanceServer::new(MaintenanceService::new(shared))))
         .add_service(HealthServer::new(crate::health::HealthService))

@@ -88,7 +88,7 @@ fn may_pass(error: EtcdError) -> bool {
 }
 
 /// Resets a lease's clock wherever the leader is.
-async fn renew(shared: &Shared, id: LeaseId) -> Result<Option<i64>, EtcdError> {
+pub(crate) async fn renew(shared: &Shared, id: LeaseId) -> Result<Option<i64>, EtcdError> {
     let deadline = Instant::now() + shared.config.request_timeout();
     loop {
         if leads(shared) {

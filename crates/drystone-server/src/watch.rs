@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
 /// A stream that asked for a leader ends after so many election timeouts without one.
@@ -44,7 +44,25 @@ impl Drop for OpenStream {
     }
 }
 
-type Responses = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
+pub(crate) type Responses = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
+
+impl WatchService {
+    /// Opens a stream of watchers over requests, wherever they come from.
+    pub(crate) async fn open(
+        &self,
+        request: Request<impl Stream<Item = Result<WatchRequest, Status>> + Send + Unpin + 'static>,
+    ) -> Result<Responses, Status> {
+        let needs_leader = crate::needs_leader(request.metadata());
+        let (outlet, responses) = pieces();
+        let (reply, opened) = oneshot::channel();
+        if !self.shared.hub.send(Command::Open(outlet, reply)).await {
+            return Err(EtcdError::Stopped.into());
+        }
+        let id = opened.await.map_err(|_| Status::from(EtcdError::Stopped))?;
+        let open = OpenStream { shared: self.shared.clone(), id };
+        Ok(Box::pin(serve(open, request.into_inner(), responses, needs_leader)))
+    }
+}
 
 #[tonic::async_trait]
 impl Watch for WatchService {
@@ -54,22 +72,13 @@ impl Watch for WatchService {
         &self,
         request: Request<Streaming<WatchRequest>>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let needs_leader = crate::needs_leader(request.metadata());
-        let (outlet, responses) = pieces();
-        let (reply, opened) = oneshot::channel();
-        if !self.shared.hub.send(Command::Open(outlet, reply)).await {
-            return Err(EtcdError::Stopped.into());
-        }
-        let id = opened.await.map_err(|_| Status::from(EtcdError::Stopped))?;
-        let open = OpenStream { shared: self.shared.clone(), id };
-        let stream = serve(open, request.into_inner(), responses, needs_leader);
-        Ok(Response::new(Box::pin(stream)))
+        self.open(request).await.map(Response::new)
     }
 }
 
 fn serve(
     open: OpenStream,
-    mut requests: Streaming<WatchRequest>,
+    mut requests: impl Stream<Item = Result<WatchRequest, Status>> + Send + Unpin + 'static,
     mut responses: tokio::sync::mpsc::Receiver<Vec<HubResponse>>,
     needs_leader: bool,
 ) -> impl Stream<Item = Result<WatchResponse, Status>> + Send {
@@ -96,8 +105,8 @@ fn serve(
                         yield Ok(watch_response(response, header));
                     }
                 }
-                request = requests.message(), if reading => match request {
-                    Ok(Some(request)) => {
+                request = requests.next(), if reading => match request {
+                    Some(Ok(request)) => {
                         if let Some(command) = command(open.id, request)
                             && !shared.hub.send(command).await
                         {
@@ -106,8 +115,8 @@ fn serve(
                         }
                     }
                     // A client that closed its half goes on receiving, as with etcd.
-                    Ok(None) => reading = false,
-                    Err(_) => return,
+                    None => reading = false,
+                    Some(Err(_)) => return,
                 },
                 _ = check.tick(), if needs_leader => {
                     leaderless = if shared.status.leader().is_none() { leaderless + 1 } else { 0 };

@@ -4,3 +4,4 @@ mod alone;
 mod clients;
 mod force;
 mod tables;
+mod turns;

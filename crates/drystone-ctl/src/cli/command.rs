@@ -31,6 +31,8 @@ pub(crate) enum Action {
     LeaseList,
     LeaseKeepAlive,
     Compaction,
+    Lock,
+    Elect,
     MemberList,
     AlarmList,
     AlarmDisarm,
@@ -191,7 +193,7 @@ mod tests {
         // Nothing begins with more than its name.
         assert_eq!(lead("getx").2.as_deref(), Some("getx"));
         assert_eq!(lead("foo").2.as_deref(), Some("foo"));
-        assert_eq!(lead("l x").0, "lease");
+        assert_eq!(lead("le x").0, "lease");
         assert_eq!(ROOT.suggestions("gte"), ["get"]);
         assert_eq!(ROOT.suggestions("watc"), ["watch"]);
         assert_eq!(ROOT.suggestions("zzzzzzz"), [""; 0]);

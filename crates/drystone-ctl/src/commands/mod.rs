@@ -5,6 +5,7 @@ mod endpoint;
 mod kv;
 mod lease;
 mod member;
+mod queue;
 mod range;
 mod txn;
 mod watch;
@@ -31,6 +32,8 @@ pub(crate) async fn run(action: Action, context: &mut Context<'_>) -> Result<Exi
         Action::LeaseTimeToLive => lease::time_to_live(context).await,
         Action::LeaseList => lease::list(context).await,
         Action::LeaseKeepAlive => lease::keep_alive(context).await,
+        Action::Lock => queue::lock(context).await,
+        Action::Elect => queue::elect(context).await,
         Action::MemberList => member::list(context).await,
         Action::AlarmList => alarm::list(context).await,
         Action::AlarmDisarm => alarm::disarm(context).await,

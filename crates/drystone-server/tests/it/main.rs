@@ -24,6 +24,7 @@ use tonic::transport::Channel;
 const READY_MAX: Duration = Duration::from_secs(30);
 
 mod list;
+mod lock;
 
 fn config(folder: &Path) -> Config {
     config_with(folder, &[])
