@@ -28,6 +28,7 @@
 mod applier;
 mod bootstrap;
 mod compactor;
+mod corruption;
 mod ends;
 mod force;
 mod lead;
@@ -40,6 +41,7 @@ mod watch;
 pub use applier::{Applier, ApplierConfig, Done};
 pub use bootstrap::{Founding, FoundingError};
 pub use compactor::{Compactor, Retention};
+pub use corruption::{CompactionVerdict, Fault, PeriodicAnswer, StartVerdict, judge_periodic};
 pub use force::{ForceError, Forced, ForcedFrom, force_alone};
 pub use lead::{Decision, LeaderCommand};
 pub use learner::NotReady;

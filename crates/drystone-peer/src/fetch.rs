@@ -144,6 +144,12 @@ impl Fetch {
         Ok(hash_kv_from_json(&body).map_err(|_| CallError::Malformed("a hash"))?)
     }
 
+    /// The same, with another time for each call.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout, ..self.clone() }
+    }
+
     /// `POST /leases`: renews a lease on the leader.
     ///
     /// # Errors

@@ -40,6 +40,7 @@ mod clients;
 mod cluster;
 mod config;
 mod connection;
+mod corrupt;
 mod deadline;
 mod downgrade;
 mod download;

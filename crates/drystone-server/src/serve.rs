@@ -5,6 +5,7 @@ use crate::changes::Changes;
 use crate::clients::{Accept, accepted, serve_clients};
 use crate::config::{Config, bind_address};
 use crate::connection::Connection;
+use crate::corrupt;
 use crate::download::DOWNLOADS_MAX;
 use crate::founding::Beginning;
 use crate::hub::{Command, HubHandle, HubThread};
@@ -91,6 +92,7 @@ impl Server {
             };
             tokio::task::spawn_blocking(recover).await??
         };
+        let found = parts.applier.machine().reader().snapshot();
         let (shared, mut server) = launch(config, layout, parts, seed)?;
         let transport = shared.transport.get().context("the transport was just set")?.clone();
         if let Beginning::Joiner(joining) = beginning {
@@ -102,11 +104,18 @@ impl Server {
             let transport = transport.clone();
             server.peer_tasks.push(tokio::spawn(async move { transport.serve(listener).await }));
         }
+        if let Err(differs) = corrupt::check_at_start(&shared, found).await {
+            server.stop().await;
+            return Err(differs);
+        }
         server.tasks.push(tokio::spawn(announce(shared.clone(), clients, server.stop.subscribe())));
         let stop = || server.stop.subscribe();
         let versions = crate::version::keep(shared.clone(), stop());
         let downgrades = crate::version::end_downgrades(shared.clone(), stop());
         server.tasks.extend([tokio::spawn(versions), tokio::spawn(downgrades)]);
+        let stores = corrupt::check_periodically(shared.clone(), stop());
+        let compactions = corrupt::check_compactions(shared.clone(), stop());
+        server.tasks.extend([tokio::spawn(stores), tokio::spawn(compactions)]);
         server.tasks.push(tokio::spawn(auto_compact(shared, server.stop.subscribe())));
         Ok(server)
     }

@@ -67,7 +67,6 @@ const NO_DISCOVERY: &str = "discovery is not served yet; list the members in --i
 const NO_TRACING: &str = "distributed tracing is not served yet";
 const NO_HTTP: &str = "this HTTP listener is not served yet";
 const NO_ROTATION: &str = "log rotation is not served yet; let the supervisor rotate stderr";
-const NO_CHECK: &str = "this corruption check is not served yet";
 const OLD: &str = "etcd has accepted and ignored this flag for years";
 const GONE: &str = "etcd removed this feature";
 
@@ -138,12 +137,17 @@ pub(crate) const FLAGS: &[Flag] = &[
         "300ms",
         "slow calls are not warned of yet",
     ),
-    refused("corrupt-check-time", Kind::Duration, "0", NO_CHECK),
-    idle(
+    used(
+        "corrupt-check-time",
+        Kind::Duration,
+        "0",
+        "how often the leader compares whole stores; 0 is never",
+    ),
+    used(
         "compact-hash-check-time",
         Kind::Duration,
         "1m",
-        "the gate CompactHashCheck is not served yet",
+        "how often the leader compares what compactions left",
     ),
     used(
         "downgrade-check-time",
@@ -250,7 +254,12 @@ pub(crate) const FLAGS: &[Flag] = &[
     idle("distributed-tracing-instance-id", Kind::Text, "", NO_TRACING),
     idle("distributed-tracing-sampling-rate", Kind::Int, "0", NO_TRACING),
     // The rest.
-    idle("feature-gates", Kind::Text, "", "no feature hides behind a gate yet"),
+    used(
+        "feature-gates",
+        Kind::Text,
+        "",
+        "NAME=true,...; InitialCorruptCheck and CompactHashCheck are open unless shut here",
+    ),
     refused(
         "config-file",
         Kind::Text,
@@ -258,8 +267,18 @@ pub(crate) const FLAGS: &[Flag] = &[
         "configuration files are not served yet; use flags or ETCD_* variables",
     ),
     idle("v2-deprecation", Kind::Text, "write-only", GONE),
-    idle("experimental-initial-corrupt-check", Kind::Bool, "false", NO_CHECK),
-    idle("experimental-compact-hash-check-enabled", Kind::Bool, "false", NO_CHECK),
+    used(
+        "experimental-initial-corrupt-check",
+        Kind::Bool,
+        "true",
+        "the gate InitialCorruptCheck, as etcd 3.5 called it",
+    ),
+    used(
+        "experimental-compact-hash-check-enabled",
+        Kind::Bool,
+        "true",
+        "the gate CompactHashCheck, as etcd 3.5 called it",
+    ),
     idle("cluster-active-size", Kind::Text, "", OLD),
     idle("cluster-remove-delay", Kind::Text, "", OLD),
     idle("cluster-sync-interval", Kind::Text, "", OLD),

@@ -1,6 +1,7 @@
 //! The server's configuration: etcd's flags and `ETCD_*` variables, checked once.
 
 mod flags;
+mod gates;
 mod parse;
 mod urls;
 
@@ -98,6 +99,14 @@ pub struct Config {
     pub compaction_sleep: Duration,
     /// Compaction by itself.
     pub auto_compaction: AutoCompaction,
+    /// Whether stores are compared before the member serves clients.
+    pub initial_corrupt_check: bool,
+    /// Whether the leader compares the hashes that compactions leave.
+    pub compact_hash_check: bool,
+    /// How often it does.
+    pub compact_hash_check_interval: Duration,
+    /// How often the leader compares whole stores; zero is never.
+    pub corrupt_check_interval: Duration,
     /// Whether clients may take snapshots in Drystone's own format.
     pub native_snapshot: bool,
     /// Learners the cluster may have.

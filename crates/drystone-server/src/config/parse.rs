@@ -1,6 +1,7 @@
 //! From words and variables to a checked [`Config`].
 
 use super::flags::{FLAGS, Fate, Flag, Kind, find, variable};
+use super::gates::{COMPACT_HASH_CHECK, Gates, INITIAL_CORRUPT_CHECK};
 use super::{AutoCompaction, ClusterState, Config, LogFormat, parse_urls, urls};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
@@ -253,6 +254,7 @@ fn same_bool(value: &str, flag: &Flag) -> bool {
 
 fn build(values: &Values, warnings: &mut Vec<String>) -> Result<Config, UsageError> {
     let name = values.text("name").to_owned();
+    let gates = gates(values, warnings)?;
     let (heartbeat_interval, election_ticks) = ticks(values)?;
     if values.is_set("listen-client-urls") && !values.is_set("advertise-client-urls") {
         return Err(UsageError::config(
@@ -325,6 +327,10 @@ fn build(values: &Values, warnings: &mut Vec<String>) -> Result<Config, UsageErr
         auto_compaction: auto_compaction(values, warnings)?,
         force_new_cluster: parse_bool(values.text("force-new-cluster")).unwrap_or(false),
         downgrade_check_interval: values.duration("downgrade-check-time"),
+        initial_corrupt_check: gates.is_open(INITIAL_CORRUPT_CHECK),
+        compact_hash_check: gates.is_open(COMPACT_HASH_CHECK),
+        compact_hash_check_interval: compact_hash_check_interval(values)?,
+        corrupt_check_interval: values.duration("corrupt-check-time"),
         native_snapshot: parse_bool(values.text("native-snapshot")).unwrap_or(false),
         learners_max: usize::try_from(values.int("max-learners")).unwrap_or(1),
         strict_reconfig_check: parse_bool(values.text("strict-reconfig-check")).unwrap_or(true),
@@ -336,6 +342,39 @@ fn build(values: &Values, warnings: &mut Vec<String>) -> Result<Config, UsageErr
         block_cache_bytes: values.size("block-cache-bytes"),
         write_buffer_bytes: values.size("write-buffer-bytes"),
     })
+}
+
+/// The feature gates, and the old flags that two of them have replaced.
+fn gates(values: &Values, warnings: &mut Vec<String>) -> Result<Gates, UsageError> {
+    let mut gates = Gates::parse(values.text("feature-gates"), warnings)
+        .map_err(|reason| UsageError::flag(format!("--feature-gates: {reason}")))?;
+    for (old, gate) in [
+        ("experimental-initial-corrupt-check", INITIAL_CORRUPT_CHECK),
+        ("experimental-compact-hash-check-enabled", COMPACT_HASH_CHECK),
+    ] {
+        let Some(open) = parse_bool(values.text(old)).filter(|_| values.is_set(old)) else {
+            continue;
+        };
+        if gates.is_named(gate) {
+            return Err(UsageError::config(format!(
+                "cannot specify both flags: --{old}={open} and --feature-gates={gate}={} at the \
+                 same time, please just use --feature-gates={gate}={}",
+                gates.is_open(gate),
+                gates.is_open(gate),
+            )));
+        }
+        gates.set(gate, open);
+    }
+    Ok(gates)
+}
+
+fn compact_hash_check_interval(values: &Values) -> Result<Duration, UsageError> {
+    match values.duration("compact-hash-check-time") {
+        Duration::ZERO => {
+            Err(UsageError::config("--compact-hash-check-time must be >0 (set to 0s)"))
+        }
+        interval => Ok(interval),
+    }
 }
 
 fn quota_warning(values: &Values) -> Result<u8, UsageError> {
@@ -507,7 +546,7 @@ fn check_kind(flag: &Flag, value: &str) -> Result<(), String> {
     }
 }
 
-fn parse_bool(text: &str) -> Option<bool> {
+pub(super) fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

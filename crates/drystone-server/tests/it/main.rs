@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod corrupt;
 mod downgrade;
 mod download;
 mod members;
@@ -170,6 +171,10 @@ fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
 
 /// Configurations of three members of one cluster, on ports that are free.
 fn three(folders: &[tempfile::TempDir; 3]) -> [Config; 3] {
+    three_with(folders, &[])
+}
+
+fn three_with(folders: &[tempfile::TempDir; 3], flags: &[&str]) -> [Config; 3] {
     let ports = [(); 3].map(|()| {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
@@ -186,6 +191,7 @@ fn three(folders: &[tempfile::TempDir; 3]) -> [Config; 3] {
             format!("--initial-advertise-peer-urls={}", url(n)),
             format!("--initial-cluster={}", cluster.join(",")),
         ];
+        let words = words.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned()));
         match parse(words, []).unwrap() {
             Parsed::Run { config, .. } => *config,
             Parsed::Print(text) => panic!("{text}"),

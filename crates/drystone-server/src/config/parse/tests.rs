@@ -101,6 +101,22 @@ fn what_is_not_served_is_refused_and_what_has_no_effect_is_said() {
 }
 
 #[test]
+fn corruption_checks_are_on_unless_shut() {
+    let (config, _) = run(&[], &[]).unwrap();
+    assert!(config.initial_corrupt_check && config.compact_hash_check);
+    let (config, _) = run(&["--feature-gates=InitialCorruptCheck=false"], &[]).unwrap();
+    assert!(!config.initial_corrupt_check && config.compact_hash_check);
+    let (config, _) = run(&["--experimental-initial-corrupt-check=false"], &[]).unwrap();
+    assert!(!config.initial_corrupt_check);
+    let both = ["--experimental-initial-corrupt-check", "--feature-gates=InitialCorruptCheck=true"];
+    let (message, _) = refusal(&both);
+    assert!(message.starts_with("cannot specify both flags: "), "{message}");
+    let (message, code) = refusal(&["--feature-gates=Frob=true"]);
+    assert_eq!((message.as_str(), code), ("--feature-gates: unrecognized feature gate: Frob", 2));
+    assert!(refusal(&["--compact-hash-check-time=0"]).0.contains("must be >0"));
+}
+
+#[test]
 fn clusters_are_checked_as_etcd_checks_them() {
     let peer = "--initial-advertise-peer-urls=http://127.0.0.1:1";
     let (message, _) = refusal(&["--initial-cluster=a=http://127.0.0.1:1", peer]);

@@ -1,0 +1,136 @@
+//! Feature gates: `--feature-gates=NAME=true,NAME=false`.
+
+use std::collections::BTreeMap;
+
+/// How settled a feature is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Alpha,
+    Beta,
+}
+
+/// One gate of etcd.
+struct Gate {
+    name: &'static str,
+    stage: Stage,
+    /// Whether it is open here when nobody says otherwise.
+    default: bool,
+    /// Why setting it changes nothing here, if it does not.
+    idle: Option<&'static str>,
+}
+
+const fn gate(name: &'static str, stage: Stage, default: bool) -> Gate {
+    Gate { name, stage, default, idle: None }
+}
+
+const fn idle(name: &'static str, stage: Stage, default: bool, why: &'static str) -> Gate {
+    Gate { name, stage, default, idle: Some(why) }
+}
+
+/// Compares stores before a member serves. Open by default, unlike in etcd.
+pub(crate) const INITIAL_CORRUPT_CHECK: &str = "InitialCorruptCheck";
+/// Compares the hashes that compactions leave. Open by default, unlike in etcd.
+pub(crate) const COMPACT_HASH_CHECK: &str = "CompactHashCheck";
+
+const ALL_ALPHA: &str = "AllAlpha";
+const ALL_BETA: &str = "AllBeta";
+
+const GATES: &[Gate] = &[
+    gate(COMPACT_HASH_CHECK, Stage::Alpha, true),
+    idle("FastLeaseKeepAlive", Stage::Beta, true, "renewals wait for no apply as it is"),
+    gate(INITIAL_CORRUPT_CHECK, Stage::Alpha, true),
+    idle("LeaseCheckpoint", Stage::Alpha, true, "remaining times of leases are always logged"),
+    idle("LeaseCheckpointPersist", Stage::Alpha, true, "they are always stored"),
+    idle("PriorityRequest", Stage::Alpha, false, "ends of leases are not refused sooner or later"),
+    idle("SetMemberLocalAddr", Stage::Alpha, false, "the system chooses the address to dial from"),
+    idle("StopGRPCServiceOnDefrag", Stage::Alpha, false, "defragmentation stops nothing"),
+    idle("TxnModeWriteWithSharedBuffer", Stage::Beta, true, "there is no such buffer"),
+];
+
+/// Which gates are open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gates {
+    named: BTreeMap<&'static str, bool>,
+}
+
+impl Gates {
+    /// Reads the flag's value. Notes about gates that change nothing go to `warnings`.
+    ///
+    /// # Errors
+    /// etcd's texts for what cannot be read.
+    pub(crate) fn parse(text: &str, warnings: &mut Vec<String>) -> Result<Self, String> {
+        let mut gates = Self::default();
+        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            let (name, value) = item
+                .split_once('=')
+                .ok_or_else(|| format!("missing bool value for feature gate {item}"))?;
+            let (name, value) = (name.trim(), value.trim());
+            let open = super::parse::parse_bool(value).ok_or_else(|| {
+                format!(
+                    "invalid value of {name}={value}, err: strconv.ParseBool: parsing {value:?}: \
+                     invalid syntax"
+                )
+            })?;
+            let known = GATES.iter().map(|gate| gate.name).chain([ALL_ALPHA, ALL_BETA]);
+            let Some(known) = known.into_iter().find(|known| *known == name) else {
+                return Err(format!("unrecognized feature gate: {name}"));
+            };
+            gates.named.insert(known, open);
+            let found = GATES.iter().find(|gate| gate.name == name);
+            if let Some(Gate { idle: Some(why), default, .. }) = found
+                && open != *default
+            {
+                warnings.push(format!("--feature-gates={item} has no effect: {why}"));
+            }
+        }
+        Ok(gates)
+    }
+
+    /// Whether a gate was given by its own name.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.named.contains_key(name)
+    }
+
+    /// Opens or shuts a gate, as an old flag did that the gate has replaced.
+    pub(crate) fn set(&mut self, name: &'static str, open: bool) {
+        self.named.insert(name, open);
+    }
+
+    /// Whether a gate is open: by its own name, by all of its stage, or by default.
+    pub(crate) fn is_open(&self, name: &str) -> bool {
+        let Some(gate) = GATES.iter().find(|gate| gate.name == name) else { return false };
+        let all = match gate.stage {
+            Stage::Alpha => ALL_ALPHA,
+            Stage::Beta => ALL_BETA,
+        };
+        *self.named.get(name).or_else(|| self.named.get(all)).unwrap_or(&gate.default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<(Gates, Vec<String>), String> {
+        let mut warnings = Vec::new();
+        Ok((Gates::parse(text, &mut warnings)?, warnings))
+    }
+
+    #[test]
+    fn a_name_beats_its_stage_and_that_the_default() {
+        let (gates, _) = parse("").unwrap();
+        assert!(gates.is_open(INITIAL_CORRUPT_CHECK));
+        let (gates, _) = parse("CompactHashCheck=true,AllAlpha=false").unwrap();
+        assert!(gates.is_open(COMPACT_HASH_CHECK) && !gates.is_open(INITIAL_CORRUPT_CHECK));
+        assert!(gates.is_open("FastLeaseKeepAlive"), "another stage");
+        let (_, warnings) = parse("StopGRPCServiceOnDefrag=true, FastLeaseKeepAlive=true").unwrap();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_in_the_words_of_etcd() {
+        assert_eq!(parse("Frob=true").unwrap_err(), "unrecognized feature gate: Frob");
+        assert!(parse("AllBeta").unwrap_err().starts_with("missing bool value"));
+        assert!(parse("AllBeta=x").unwrap_err().starts_with("invalid value of AllBeta=x, err:"));
+    }
+}
