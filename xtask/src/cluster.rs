@@ -25,10 +25,10 @@ enum Verb {
 
 /// Which binary, and how it is built.
 #[derive(clap::Args)]
-struct Built {
+pub(crate) struct Built {
     /// Build without optimisation, which is quicker to build and slower to run.
     #[arg(long)]
-    debug: bool,
+    pub(crate) debug: bool,
     /// Take this binary instead of building one; anything that takes etcd's flags.
     #[arg(long)]
     bin: Option<PathBuf>,
@@ -166,7 +166,7 @@ pub(crate) fn bench(args: &BenchArgs, root: &Path) -> anyhow::Result<()> {
 }
 
 impl Built {
-    fn binary(&self, root: &Path) -> anyhow::Result<PathBuf> {
+    pub(crate) fn binary(&self, root: &Path) -> anyhow::Result<PathBuf> {
         match &self.bin {
             Some(path) => Ok(std::path::absolute(path)?),
             None => {
@@ -177,7 +177,8 @@ impl Built {
     }
 }
 
-fn runner(root: &Path, release: bool, verb: &str, binary: &Path) -> Step {
+/// A step that runs a verb of `drystone-conformance` on a binary.
+pub(crate) fn runner(root: &Path, release: bool, verb: &str, binary: &Path) -> Step {
     let step = Step::cargo(root).words("run --quiet --package drystone-conformance");
     let step = if release { step.word("--release") } else { step };
     step.words("--").word(verb).word("--bin").word(binary.to_string_lossy())

@@ -5,6 +5,7 @@
 mod checks;
 mod cluster;
 mod codegen;
+mod conform;
 mod layers;
 mod prerequisites;
 mod process;
@@ -35,6 +36,8 @@ enum Verb {
     Chaos(cluster::ChaosArgs),
     /// Measure Drystone and etcd under the same loads, side by side.
     Bench(cluster::BenchArgs),
+    /// Compare Drystone with etcd: all tables, or one random stream of requests.
+    Conform(conform::Args),
     /// Run whole clusters in simulation, each from one seed, and judge them.
     Sim(sim::Args),
     /// Check prerequisites, then run every test.
@@ -55,6 +58,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Cluster(args) => cluster::run(&args, &root),
         Verb::Chaos(args) => cluster::chaos(&args, &root),
         Verb::Bench(args) => cluster::bench(&args, &root),
+        Verb::Conform(args) => conform::run(&args, &root),
         Verb::Sim(args) => sim::run(&args, &root),
         Verb::Test => checks::test(&root),
         Verb::Ci(args) => checks::ci(&args, &root),

@@ -1,13 +1,12 @@
 //! Runs the tables against two programs and says, row by row, what came of it.
 
 use crate::commands::{Case, CommandError, Runner, Story, stories};
-use crate::harness::{Cluster, HarnessError, Launch, Program, Stop};
-use crate::histories::{self, HistoryConfig, Moment};
+use crate::harness::{Cluster, HarnessError, Launch, Program};
+use crate::random;
 use crate::rows::{self, Row};
 use crate::rpcs::{self, Presence};
 use crate::sequences::{DIFFER, ENDED, SEQUENCES, stand};
 use crate::transcript::difference;
-use drystone_client::Client;
 use futures::StreamExt as _;
 
 /// What came of one row.
@@ -191,33 +190,9 @@ impl Comparison {
         Ok(futures::stream::iter(runs).buffered(self.parallel).collect().await)
     }
 
-    /// One random history, on Drystone with `members` and on one etcd. After each compaction a
-    /// member of Drystone is stopped and started, politely or not, which must not be
-    /// noticed.
-    pub async fn history(
-        &self,
-        config: HistoryConfig,
-        members: usize,
-    ) -> Result<histories::Outcome, HarnessError> {
-        // etcd has one member: 3.4 and 3.5 let members differ after what a history may hold.
-        let (ours, theirs) = (Launch::of(members), Launch::of(1));
-        let (ours, theirs) = tokio::join!(
-            Cluster::start(&self.drystone, &ours),
-            Cluster::start(&self.etcd, &theirs)
-        );
-        let (mut ours, theirs) = (ours?, theirs?);
-        let first = ours.client();
-        let pause = async |moment: Moment, client: Client| {
-            let Moment::Compacted(n) = moment else {
-                ours.settle().await?;
-                return Ok(client);
-            };
-            let how = if n.is_multiple_of(2) { Stop::Terminate } else { Stop::Kill };
-            ours.member_mut(n % members).restart(how).await?;
-            ours.settle().await?;
-            Ok(ours.client())
-        };
-        histories::compare(first, &theirs.client(), config, pause).await
+    /// A random stream of requests, done by both in step.
+    pub async fn random(&self, config: &random::Config) -> Result<random::Outcome, HarnessError> {
+        random::run(&self.drystone, &self.etcd, config, |_| {}).await
     }
 
     /// Which calls each program has: name, Drystone's, etcd's.

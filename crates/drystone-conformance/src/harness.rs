@@ -55,6 +55,8 @@ pub struct Launch {
     pub flags: Vec<String>,
     /// Bounds on waiting.
     pub limits: Limits,
+    /// Where its temporary directory is made; otherwise where the system makes them.
+    pub dir: Option<PathBuf>,
 }
 
 impl Launch {
@@ -156,9 +158,10 @@ impl Cluster {
     }
 
     async fn start_once(program: &Program, launch: &Launch) -> Result<Cluster, HarnessError> {
+        let parent = launch.dir.clone().unwrap_or_else(std::env::temp_dir);
         let dir = tempfile::Builder::new()
             .prefix("drystone-conformance-")
-            .tempdir()
+            .tempdir_in(parent)
             .map_err(HarnessError::io("cannot make a temporary directory"))?;
         let count = launch.members.max(1);
         let ports =

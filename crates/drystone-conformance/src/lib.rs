@@ -4,7 +4,8 @@
 //! Four tables and what it takes to run them. [`commands`]: lists of `etcdctl` commands whose
 //! transcripts must be equal. [`rows`]: gRPC calls whose answers are known from etcd 3.7.
 //! [`sequences`]: requests after which a cluster must still stand, be equal and remember.
-//! [`histories`]: random operations done by both in step, with equal answers and hashes.
+//! [`random`]: a stream of random requests done by both in step, with equal answers, events
+//! and hashes.
 //! [`Comparison`] runs them, [`Report`] writes `docs/compatibility.md`, and [`harness`] starts
 //! and ends the processes; other test programs use it too. Beside the tables stand five
 //! programs over the same harness: [`torture`] kills members under load and judges every
@@ -46,9 +47,9 @@ pub mod commands;
 mod comparison;
 pub mod contest;
 pub mod harness;
-pub mod histories;
 pub mod lists;
 mod process;
+pub mod random;
 pub mod rejoin;
 mod report;
 pub mod rows;

