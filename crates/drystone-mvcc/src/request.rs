@@ -147,7 +147,9 @@ impl RangeQuery {
         }
     }
 
-    pub(crate) fn filters(&self) -> bool {
+    /// True when pairs are left out for their revisions.
+    #[must_use]
+    pub fn filters(&self) -> bool {
         self.min_mod_revision != 0
             || self.max_mod_revision != 0
             || self.min_create_revision != 0

@@ -108,6 +108,24 @@ impl Snapshot {
         self.view().page(query, pairs_max, bytes_max)
     }
 
+    /// The sum of `cost` over the lengths, in bytes, of the first `pairs_max` stored pairs of a
+    /// range in key order, whatever else the query asks. It is what who sends them must know
+    /// before.
+    ///
+    /// The index knows the lengths of newest pairs below 16 MiB; others are read, a few at a
+    /// time.
+    ///
+    /// # Errors
+    /// Those of [`Snapshot::range`].
+    pub fn measure(
+        &self,
+        query: &RangeQuery,
+        pairs_max: usize,
+        cost: fn(usize) -> usize,
+    ) -> Result<usize, OpError> {
+        self.view().measure(query, pairs_max, cost)
+    }
+
     /// Runs a transaction that only reads.
     ///
     /// # Errors

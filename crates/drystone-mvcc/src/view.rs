@@ -11,9 +11,11 @@ use bytes::Bytes;
 use drystone_backend::{Backend, Table};
 use drystone_probe::{mark, planted};
 use drystone_types::{KeyRange, Revision};
+use gather::{Bounds, Seen};
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
+mod gather;
 mod page;
 #[cfg(test)]
 mod tests;
@@ -161,23 +163,15 @@ impl<'a> View<'a> {
         // Sorted by something that was not asked for, a read is still cut before (etcd's order).
         let asked = matches!(query.sort_order, SortOrder::Ascend | SortOrder::Descend);
         let early = planted!("mvcc.limit_before_sort");
-        let cut = if limit > 0 && (!asked || early) && !query.filters() {
-            limit.saturating_add(1)
-        } else {
-            usize::MAX
+        let beyond = if limit > 0 { limit.saturating_add(1) } else { usize::MAX };
+        let cut = if (!asked || early) && !query.filters() { beyond } else { usize::MAX };
+        let (mut rows, seen) = gather::rows(self, query, at, Bounds { cut, keep: beyond, order })?;
+        let count = match seen {
+            Seen::All(count) => count,
+            Seen::Some(count) if planted!("mvcc.count_stops_at_limit") => count,
+            Seen::Some(_) => self.count(&query.range, at),
         };
-        let mut rows = self.rows(&query.range, at, cut);
-        let whole = rows.len() < cut || planted!("mvcc.count_stops_at_limit");
-        let count = if whole { rows.len() } else { self.count(&query.range, at) };
         result.count = answer_count(count);
-
-        self.complete(&mut rows, query, order.is_some(), at)?;
-        if query.filters() {
-            rows.retain(|row| passes(query, row.numbers()));
-        }
-        if let Some(descend) = order {
-            sort(&mut rows, query.sort_target, descend)?;
-        }
         if limit > 0 && rows.len() > limit {
             result.more = true;
             rows.truncate(limit);
@@ -270,14 +264,18 @@ impl<'a> View<'a> {
             return Ok(());
         }
         let newest = at == self.revision;
-        let pairs = self.values.get_many(rows.iter().map(|row| row.at), newest)?;
-        for (row, pair) in rows.iter_mut().zip(pairs) {
-            if row.numbers.is_none() {
-                let Fields { create_revision, version, lease, .. } = fields(row.at, &pair)?;
-                let mod_revision = row.at.main;
-                row.numbers = Some(Numbers { create_revision, mod_revision, version, lease });
+        for rows in rows.chunks_mut(page::GROUP_PAIRS) {
+            let pairs = self.values.get_many(rows.iter().map(|row| row.at), newest)?;
+            for (row, pair) in rows.iter_mut().zip(pairs) {
+                if row.numbers.is_none() {
+                    let Fields { create_revision, version, lease, .. } = fields(row.at, &pair)?;
+                    let mod_revision = row.at.main;
+                    row.numbers = Some(Numbers { create_revision, mod_revision, version, lease });
+                }
+                // Only who sorts by values needs them now; others are fetched when it is clear
+                // which are answered.
+                row.pair = by_value.then_some(pair);
             }
-            row.pair = Some(pair);
         }
         Ok(())
     }
@@ -354,7 +352,7 @@ fn sort(rows: &mut [Row<'_>], target: SortTarget, descend: bool) -> Result<(), E
     match target {
         SortTarget::Key | SortTarget::Unknown(_) => {
             if descend {
-                rows.reverse();
+                rows.sort_by(|left, right| right.key.cmp(left.key));
             }
         }
         SortTarget::Version => rows.sort_by(by_number(|numbers| numbers.version)),

@@ -106,8 +106,9 @@ impl<'s> Change<'s> {
             Some((revision, _)) => staged.replaced.push(revision),
             None => staged.deltas.push(delta(next.main, true, &put.key)),
         }
+        let length = pair.len();
         staged.pairs.push((next.revision(), pair));
-        self.store.tree.set(&put.key, |before| Entry::put(before, next, numbers));
+        self.store.tree.set(&put.key, |before| Entry::put(before, next, numbers, length));
         Ok(old.map(|(_, pair)| pair).filter(|_| put.prev_kv))
     }
 

@@ -1,5 +1,6 @@
 //! The KV service: checks, then the log or a snapshot.
 
+use crate::long::{Listed, may_be_long};
 use crate::shared::Shared;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
@@ -44,6 +45,40 @@ impl KvService {
             blocking(move || read(shared.snapshot())).await?
         };
         result.map_err(read_error)
+    }
+
+    /// Checks a read, and waits until it may be answered.
+    async fn admit_range(&self, request: Request<RangeRequest>) -> Result<RangeQuery, Status> {
+        let request = request.into_inner();
+        let serializable = request.serializable;
+        if !serializable && self.shared.status.is_learner.load(Ordering::Acquire) {
+            return Err(EtcdError::NotSupportedForLearner.into());
+        }
+        let query = convert::range(request);
+        validate::range(&query).map_err(invalid)?;
+        if !serializable {
+            self.shared.confirm_read().await?;
+        }
+        Ok(query)
+    }
+
+    /// The whole answer to a read.
+    async fn answer(&self, query: RangeQuery) -> Result<raw::RangeResponse, Status> {
+        let small = is_small(&query);
+        let result = self.read(small, move |snapshot| snapshot.range(&query)).await?;
+        let mut response = convert::range_response(result);
+        self.shared.complete(&mut response.header);
+        Ok(response)
+    }
+
+    /// `range`, without holding a list that is large.
+    pub(crate) async fn list(&self, request: Request<RangeRequest>) -> Result<Listed, Status> {
+        let query = self.admit_range(request).await?;
+        if is_small(&query) || !may_be_long(&query) {
+            return self.answer(query).await.map(Listed::Whole);
+        }
+        let shared = self.shared.clone();
+        blocking(move || crate::long::begin(shared, query)).await?.map_err(read_error)
     }
 
     async fn read_only_txn(
@@ -115,21 +150,8 @@ impl Kv for KvService {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<raw::RangeResponse>, Status> {
-        let request = request.into_inner();
-        let serializable = request.serializable;
-        if !serializable && self.shared.status.is_learner.load(Ordering::Acquire) {
-            return Err(EtcdError::NotSupportedForLearner.into());
-        }
-        let query = convert::range(request);
-        validate::range(&query).map_err(invalid)?;
-        if !serializable {
-            self.shared.confirm_read().await?;
-        }
-        let small = is_small(&query);
-        let result = self.read(small, move |snapshot| snapshot.range(&query)).await?;
-        let mut response = convert::range_response(result);
-        self.shared.complete(&mut response.header);
-        Ok(Response::new(response))
+        let query = self.admit_range(request).await?;
+        self.answer(query).await.map(Response::new)
     }
 
     type RangeStreamStream = Chunks;

@@ -33,13 +33,7 @@ pub(crate) fn check(query: &RangeQuery) -> Result<(), EtcdError> {
     if !plain {
         return Err(EtcdError::RangeStreamSort);
     }
-    let bounds = [
-        query.min_mod_revision,
-        query.max_mod_revision,
-        query.min_create_revision,
-        query.max_create_revision,
-    ];
-    if bounds != [0; 4] {
+    if query.filters() {
         return Err(EtcdError::RangeStreamFilters);
     }
     Ok(())

@@ -8,6 +8,9 @@ use std::sync::Arc;
 #[cfg(test)]
 mod tests;
 
+/// The length that stands for every length above it.
+const LENGTH_MAX: usize = 0xff_ffff;
+
 /// How many older versions one piece of a [`History`] holds.
 const PIECE_VERSIONS: usize = 64;
 
@@ -34,6 +37,9 @@ pub(crate) struct Entry {
     lease: i64,
     older: Option<Arc<History>>,
     sub: u32,
+    /// Bytes of the newest version's stored pair, little-endian, at most [`LENGTH_MAX`]. They
+    /// lie where the fields around them would leave a gap.
+    length: [u8; 3],
     tombstone: bool,
 }
 
@@ -49,12 +55,19 @@ pub(crate) enum Pruned {
 }
 
 impl Entry {
-    /// The entry after a put, given the one before it. `numbers.mod_revision` is `newest.main`.
-    pub(crate) fn put(before: Option<Self>, newest: Version, numbers: Numbers) -> Self {
+    /// The entry after a put of a pair of `length` bytes, given the one before it.
+    /// `numbers.mod_revision` is `newest.main`.
+    pub(crate) fn put(
+        before: Option<Self>,
+        newest: Version,
+        numbers: Numbers,
+        length: usize,
+    ) -> Self {
         let Numbers { create_revision, version, lease, .. } = numbers;
         let Version { main, sub, tombstone } = newest;
         let older = before.and_then(Self::into_history);
-        Self { main, create_revision, version, lease, older, sub, tombstone }
+        let [a, b, c, ..] = length.min(LENGTH_MAX).to_le_bytes();
+        Self { main, create_revision, version, lease, older, sub, length: [a, b, c], tombstone }
     }
 
     /// The entry after a delete, given the one before it.
@@ -64,7 +77,7 @@ impl Entry {
             Some(before) if planted!("mvcc.version_survives_delete") => before.numbers(),
             _ => Numbers::default(),
         };
-        Self::put(before, newest, numbers)
+        Self::put(before, newest, numbers, 0)
     }
 
     fn into_history(self) -> Option<Arc<History>> {
@@ -90,6 +103,13 @@ impl Entry {
             version: self.version,
             lease: self.lease,
         }
+    }
+
+    /// Bytes of the newest version's stored pair, unless there are too many to be known here.
+    pub(crate) fn length(&self) -> Option<usize> {
+        let [a, b, c] = self.length;
+        let length = usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16;
+        (length < LENGTH_MAX).then_some(length)
     }
 
     /// The newest version whose main revision is not above `main`, tombstones included.

@@ -101,7 +101,7 @@ impl Rebuild {
             if tombstone {
                 Entry::delete(before, newest.main, newest.sub)
             } else {
-                Entry::put(before, newest, version)
+                Entry::put(before, newest, version, value.len())
             }
         });
         if !tombstone {

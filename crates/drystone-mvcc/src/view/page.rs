@@ -1,13 +1,15 @@
 //! A read in key order, page by page.
 
 use super::{Row, View, without_value};
-use crate::error::OpError;
+use crate::error::{Error, OpError};
 use crate::outcome::Page;
 use crate::request::{RangeQuery, SortTarget};
 use bytes::Bytes;
+use drystone_types::Revision;
+use std::ops::ControlFlow;
 
 /// How many pairs are fetched at once, and so how many a page may fetch in vain.
-const GROUP_PAIRS: usize = 16;
+pub(super) const GROUP_PAIRS: usize = 16;
 
 impl View<'_> {
     /// The first pairs of a range, bounded in number and bytes.
@@ -50,10 +52,54 @@ impl View<'_> {
         }
         self.complete(rows, query, false, at)?;
         let lease = query.sort_target == SortTarget::Value;
-        let pairs = rows.iter().map(|row| without_value(row, lease)).collect();
-        // What was fetched for its numbers need not stay until the page is done.
-        rows.iter_mut().for_each(|row| row.pair = None);
-        Ok(pairs)
+        Ok(rows.iter().map(|row| without_value(row, lease)).collect())
+    }
+}
+
+impl View<'_> {
+    /// The sum of `cost` over the lengths of the first stored pairs of a range.
+    pub(crate) fn measure(
+        &self,
+        query: &RangeQuery,
+        pairs_max: usize,
+        cost: fn(usize) -> usize,
+    ) -> Result<usize, OpError> {
+        let at = self.resolve(query.revision)?;
+        let (mut total, mut pairs) = (0_usize, 0);
+        let mut unknown = Vec::with_capacity(GROUP_PAIRS);
+        let mut failure = None;
+        self.each(&query.range, at == self.revision, &mut |_, entry| {
+            let Some(version) = entry.live_at(at) else { return ControlFlow::Continue(()) };
+            if pairs == pairs_max {
+                return ControlFlow::Break(());
+            }
+            pairs += 1;
+            match entry.length().filter(|_| entry.newest() == version) {
+                Some(length) => total = total.saturating_add(cost(length)),
+                None => unknown.push(version.revision()),
+            }
+            if unknown.len() < GROUP_PAIRS {
+                return ControlFlow::Continue(());
+            }
+            match self.costs(&mut unknown, cost) {
+                Ok(more) => total = total.saturating_add(more),
+                Err(error) => {
+                    failure = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        match failure {
+            Some(error) => Err(error.into()),
+            None => Ok(total.saturating_add(self.costs(&mut unknown, cost)?)),
+        }
+    }
+
+    /// Reads pairs for their lengths alone.
+    fn costs(&self, unknown: &mut Vec<Revision>, cost: fn(usize) -> usize) -> Result<usize, Error> {
+        let pairs = self.values.get_many(unknown.drain(..), false)?;
+        Ok(pairs.iter().map(|pair| cost(pair.len())).sum())
     }
 }
 

@@ -265,6 +265,7 @@ impl Pair {
             ..RangeQuery::new(query.range.clone())
         };
         let whole = self.model.range(&query);
+        let start = query.range.start.clone();
         let mut kvs = Vec::new();
         let answer = loop {
             let page = match plain(snapshot.page(&query, pairs_max, bytes_max)) {
@@ -283,6 +284,12 @@ impl Pair {
             }
         };
         assert_eq!(answer, whole.map(|whole| whole.kvs), "{query:?}");
+        let answer = answer.map(|kvs| kvs.iter().map(|kv| kv.len() + 1).sum::<usize>());
+        query.range.start = start;
+        let measured = plain(snapshot.measure(&query, usize::MAX, |length| length + 1));
+        if !query.keys_only {
+            assert_eq!(measured, answer, "{query:?}");
+        }
     }
 
     fn call(&mut self, call: Call) {

@@ -246,3 +246,42 @@ async fn a_list_that_stands_still_holds_nothing_back_and_hears_of_compaction() {
     assert!(chunks < 100, "{chunks} chunks were on their way");
     server.stop().await;
 }
+
+/// Larger than what is held as a whole, with pairs that are far larger than others, at the
+/// present and at a past revision, with and without a limit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_list_that_is_not_held_is_what_chunks_make() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, channel) = start_as(config_with(folder.path(), &[])).await;
+    let mut kv = KvClient::new(channel).max_decoding_message_size(usize::MAX);
+    let random = &mut SmallRng::seed_from_u64(4);
+    let mut past = 0;
+    for n in 0..900 {
+        let length = if n % 90 == 0 { 1_000_000 } else { 16_000 };
+        let value = vec![b'v'; random.random_range(0..length)].into();
+        let put = PutRequest { key: key(n), value, ..Default::default() };
+        let put = kv.put(put).await.unwrap().into_inner();
+        if n == 700 {
+            past = put.header.unwrap().revision;
+        }
+    }
+    for n in (0..900).step_by(7) {
+        kv.put(put(&format!("k{n:04}"), "new")).await.unwrap();
+    }
+    let mut longest = 0;
+    for (revision, limit) in [(0, 0), (past, 0), (0, 800), (past, 650), (0, 900), (0, 901)] {
+        let request = RangeRequest { revision, limit, ..all() };
+        let plain = kv.range(request.clone()).await.unwrap().into_inner();
+        longest = longest.max(plain.kvs.iter().map(|kv| kv.value.len()).sum());
+        let mut stream = kv.range_stream(request).await.unwrap().into_inner();
+        let mut whole = RangeResponse::default();
+        while let Some(chunk) = stream.message().await.unwrap() {
+            let chunk = chunk.range_response.unwrap();
+            whole.kvs.extend(chunk.kvs);
+            (whole.header, whole.more, whole.count) = (chunk.header, chunk.more, chunk.count);
+        }
+        assert!(plain == whole, "at {revision}, up to {limit}");
+    }
+    assert!(longest > 6 << 20, "{longest} bytes are held as a whole");
+    server.stop().await;
+}

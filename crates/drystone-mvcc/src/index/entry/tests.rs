@@ -20,7 +20,7 @@ fn entry(versions: &[Version]) -> Entry {
         Some(if version.tombstone {
             Entry::delete(before, version.main, version.sub)
         } else {
-            Entry::put(before, *version, Numbers::default())
+            Entry::put(before, *version, Numbers::default(), 7)
         })
     };
     versions.iter().fold(None, add).unwrap()
@@ -35,6 +35,22 @@ fn check(entry: &Entry, versions: &[Version]) {
     }
 }
 
+#[test]
+fn lengths_are_known_up_to_a_bound_and_take_no_room() {
+    let version = Version { main: 2, sub: 0, tombstone: false };
+    for (length, known) in [
+        (0, Some(0)),
+        (300, Some(300)),
+        (0x12_3456, Some(0x12_3456)),
+        (LENGTH_MAX - 1, Some(LENGTH_MAX - 1)),
+        (LENGTH_MAX, None),
+        (usize::MAX, None),
+    ] {
+        assert_eq!(Entry::put(None, version, Numbers::default(), length).length(), known);
+    }
+    assert_eq!(size_of::<Entry>(), 48);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
@@ -46,7 +62,7 @@ proptest! {
             if version.tombstone {
                 Entry::delete(Some(entry), version.main, version.sub)
             } else {
-                Entry::put(Some(entry), *version, numbers)
+                Entry::put(Some(entry), *version, numbers, 7)
             }
         });
         check(&held, half);

@@ -10,7 +10,7 @@ type Twin = BTreeMap<Vec<u8>, (i64, bool)>;
 fn entry(before: Option<Entry>, main: i64, live: bool) -> Entry {
     if live {
         let version = Version { main, sub: 0, tombstone: false };
-        Entry::put(before, version, Numbers { mod_revision: main, ..Numbers::default() })
+        Entry::put(before, version, Numbers { mod_revision: main, ..Numbers::default() }, 0)
     } else {
         Entry::delete(before, main, 0)
     }
