@@ -52,6 +52,7 @@
 //! * A request that is refused changes nothing but the mark.
 
 mod alarm;
+mod auth_reader;
 mod call;
 mod change;
 pub mod convert;
@@ -61,6 +62,7 @@ mod outcome;
 pub mod quota;
 
 pub use alarm::{Alarm, Alarms, RaisedBy};
+pub use auth_reader::AuthReader;
 pub use call::{Attachments, Call, NoAttachments, header, identity, needs};
 pub use drystone_auth::{Auth, Denied, Identity, Need};
 pub use drystone_lease::{Renewed, TimeToLive};

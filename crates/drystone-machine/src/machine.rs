@@ -3,6 +3,7 @@
 mod auth;
 
 use crate::alarm::{Alarm, Alarms, RaisedBy};
+use crate::auth_reader::AuthReader;
 use crate::call::{Call, identity};
 use crate::convert;
 use crate::membership::{Change, ChangeError, Membership};
@@ -104,6 +105,7 @@ pub struct Machine {
     membership: Membership,
     alarms: Alarms,
     auth: Auth,
+    auth_reader: AuthReader,
     applied: Applied,
     batch: Batch,
 }
@@ -130,10 +132,12 @@ impl Machine {
         if unknown > 0 {
             tracing::warn!(keys = unknown, "keys name leases that do not exist");
         }
+        let auth = Auth::open(backend.as_ref())?;
         Ok(Self {
             membership: Membership::load(backend.as_ref())?,
             alarms: Alarms::load(backend.as_ref())?,
-            auth: Auth::open(backend.as_ref())?,
+            auth_reader: AuthReader::new(auth.clone()),
+            auth,
             applied: backend.applied(),
             batch: Batch::new(),
             config,
@@ -187,6 +191,12 @@ impl Machine {
         &self.auth
     }
 
+    /// A handle for reading users, roles and permissions, for any thread.
+    #[must_use]
+    pub fn auth_reader(&self) -> AuthReader {
+        self.auth_reader.clone()
+    }
+
     /// Applies `entries` in one atomic batch that also carries the mark of the last of them.
     /// Entries that were applied before are passed over. On return readers see everything.
     ///
@@ -208,6 +218,10 @@ impl Machine {
             self.applied = Applied { index: entry.index, term: entry.term };
         }
         self.write()?;
+        if output.auth_changed {
+            // Before the keys: see `AuthReader`.
+            self.auth_reader.publish(&self.auth);
+        }
         output.events = self.store.publish();
         Ok(output)
     }

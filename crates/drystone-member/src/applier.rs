@@ -3,7 +3,9 @@
 use crate::lead::{Decision, LeaderCommand};
 use crate::node::Leadership;
 use drystone_backend::Backend;
-use drystone_machine::{Machine, MachineConfig, MachineError, NotPrimary, Outcome, Renewed};
+use drystone_machine::{
+    Machine, MachineConfig, MachineError, NotPrimary, Outcome, Renewed, TokenChange,
+};
 use drystone_probe::{mark, planted};
 use drystone_raft::ConfChange;
 use drystone_types::{Applied, Entry, LeaseId, LogIndex, RevisionEvents, Term};
@@ -39,6 +41,8 @@ pub struct Done<R> {
     pub membership: Vec<(LogIndex, ConfChange)>,
     /// Membership, the cluster's version or alarms changed.
     pub cluster_changed: bool,
+    /// What became of simple tokens, in order.
+    pub tokens: Vec<TokenChange>,
     /// Reads whose index is applied.
     pub reads: Vec<R>,
     /// The newest applied entry.
@@ -100,6 +104,7 @@ impl<R> Applier<R> {
             events: output.events,
             membership: membership(entries, &output.membership),
             cluster_changed: output.cluster_changed,
+            tokens: output.tokens,
             reads: self.finished_reads(),
             applied,
             flush_wanted,
@@ -120,6 +125,7 @@ impl<R> Applier<R> {
             events: Vec::new(),
             membership: Vec::new(),
             cluster_changed: true,
+            tokens: Vec::new(),
             reads: self.finished_reads(),
             applied,
             flush_wanted: false,

@@ -1,5 +1,6 @@
 //! Compaction that nobody asks for.
 
+use crate::access::Authority;
 use crate::config::AutoCompaction;
 use crate::shared::Shared;
 use drystone_api::errors::EtcdError;
@@ -21,13 +22,13 @@ pub(crate) async fn auto_compact(shared: Arc<Shared>, mut stop: watch::Receiver<
     };
     let mut compactor = Compactor::new(retention, shared.now());
     loop {
-        compactor.sample(shared.snapshot().revision());
+        compactor.sample(shared.revision());
         tokio::select! {
             () = tokio::time::sleep(compactor.pause()) => {}
             _ = stop.changed() => return,
         }
         let leads = shared.status.is_leader.load(Ordering::Acquire);
-        let revision = shared.snapshot().revision();
+        let revision = shared.revision();
         let Some(target) = compactor.turn(shared.now(), revision, leads) else { continue };
         if compact(&shared, &compactor, retention, target).await {
             compactor.done(shared.now(), target);
@@ -51,7 +52,7 @@ async fn compact(
     let compaction = CompactionRequest { revision, physical: false };
     let request = InternalRaftRequest { compaction: Some(compaction), ..Default::default() };
     let took = |now: Duration| format!("{:?}", now.saturating_sub(began));
-    match shared.propose(request).await {
+    match shared.propose(&Authority::of_this_member(), request).await {
         Ok(_) | Err(EtcdError::Compacted) => {
             let took = took(shared.now());
             tracing::info!(revision, kept, took, "completed auto {mode} compaction");

@@ -1,5 +1,6 @@
 //! What clients connect to: the gRPC stack over connections, wherever they come from.
 
+use crate::auth::AuthService;
 use crate::cluster::ClusterService;
 use crate::connection::{Connection, Guarded};
 use crate::deadline::Deadlines;
@@ -12,6 +13,7 @@ use crate::maintenance::MaintenanceService;
 use crate::range::PiecewiseRange;
 use crate::shared::Shared;
 use crate::watch::WatchService;
+use drystone_api::etcdserverpb::auth_server::AuthServer;
 use drystone_api::etcdserverpb::cluster_server::ClusterServer;
 use drystone_api::etcdserverpb::lease_server::LeaseServer;
 use drystone_api::etcdserverpb::maintenance_server::MaintenanceServer;
@@ -86,7 +88,8 @@ pub(crate) async fn serve_clients<C: Connection>(
         .add_service(sized!(LockServer::new(LockService::new(shared.clone()))))
         .add_service(sized!(ElectionServer::new(ElectionService::new(shared.clone()))))
         .add_service(sized!(ClusterServer::new(ClusterService::new(shared.clone()))))
-        .add_service(sized!(MaintenanceServer::new(MaintenanceService::new(shared))))
+        .add_service(sized!(MaintenanceServer::new(MaintenanceService::new(shared.clone()))))
+        .add_service(sized!(AuthServer::new(AuthService::new(shared))))
         .add_service(HealthServer::new(crate::health::HealthService))
         .serve_with_incoming_shutdown(incoming, async move {
             let _ = stop.wait_for(|stop| *stop).await;

@@ -1,5 +1,6 @@
 //! The Cluster service: who belongs to the cluster, and changes of that.
 
+use crate::access::split;
 use crate::config::check_urls;
 use crate::shared::Shared;
 use drystone_api::errors::EtcdError;
@@ -31,9 +32,11 @@ impl Cluster for ClusterService {
         &self,
         request: Request<MemberListRequest>,
     ) -> Result<Response<MemberListResponse>, Status> {
-        if request.into_inner().linearizable {
+        let (caller, request) = split(request);
+        if request.linearizable {
             self.shared.confirm_read().await?;
         }
+        self.shared.authorize(&caller, request).await?;
         let members = wire(self.shared.members());
         Ok(Response::new(MemberListResponse { header: self.shared.header(0), members }))
     }
@@ -42,7 +45,9 @@ impl Cluster for ClusterService {
         &self,
         request: Request<MemberAddRequest>,
     ) -> Result<Response<MemberAddResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = split(request);
+        let authorized = self.shared.authorize_change(&caller, request).await?;
+        let (request, _) = authorized.into_parts();
         let urls = check_urls(&request.peer_ur_ls).map_err(|_| EtcdError::MemberBadURLs)?;
         let member = self.shared.add_member(urls, request.is_learner).await?;
         Ok(Response::new(MemberAddResponse {
@@ -56,7 +61,10 @@ impl Cluster for ClusterService {
         &self,
         request: Request<MemberRemoveRequest>,
     ) -> Result<Response<MemberRemoveResponse>, Status> {
-        self.shared.remove_member(MemberId(request.into_inner().id)).await?;
+        let (caller, request) = split(request);
+        let authorized = self.shared.authorize_change(&caller, request).await?;
+        let (request, _) = authorized.into_parts();
+        self.shared.remove_member(MemberId(request.id)).await?;
         let members = wire(self.shared.members());
         Ok(Response::new(MemberRemoveResponse { header: self.shared.header(0), members }))
     }
@@ -65,7 +73,9 @@ impl Cluster for ClusterService {
         &self,
         request: Request<MemberUpdateRequest>,
     ) -> Result<Response<MemberUpdateResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = split(request);
+        let authorized = self.shared.authorize_change(&caller, request).await?;
+        let (request, _) = authorized.into_parts();
         self.shared.update_member(MemberId(request.id), request.peer_ur_ls).await?;
         let members = wire(self.shared.members());
         Ok(Response::new(MemberUpdateResponse { header: self.shared.header(0), members }))
@@ -75,7 +85,10 @@ impl Cluster for ClusterService {
         &self,
         request: Request<MemberPromoteRequest>,
     ) -> Result<Response<MemberPromoteResponse>, Status> {
-        let members = self.shared.promote_member(MemberId(request.into_inner().id)).await?;
+        let (caller, request) = split(request);
+        let authorized = self.shared.authorize_change(&caller, request).await?;
+        let (request, _) = authorized.into_parts();
+        let members = self.shared.promote_member(MemberId(request.id), &caller).await?;
         let members = wire(members);
         Ok(Response::new(MemberPromoteResponse { header: self.shared.header(0), members }))
     }

@@ -1,6 +1,7 @@
 //! Corruption checks as etcd does them: hashes compared at the start, every now and then, and
 //! after compactions (`server/etcdserver/corrupt.go`, with its messages).
 
+use crate::access::Authority;
 use crate::shared::Shared;
 use anyhow::Context;
 use drystone_api::etcdserverpb::{AlarmRequest, InternalRaftRequest, alarm_request::AlarmAction};
@@ -127,11 +128,11 @@ pub(crate) async fn check_periodically(shared: Arc<Shared>, mut stop: watch::Rec
 }
 
 async fn check_peers(shared: &Shared) -> anyhow::Result<()> {
-    let first = hash(shared.snapshot()).await?;
+    let first = hash(frozen(shared)).await?;
     let answers = ask(shared, first.revision).await;
     // Whatever the others had applied when they answered is applied here after this.
     shared.confirm_read().await.context("cannot catch up with the cluster")?;
-    let second = hash(shared.snapshot()).await?;
+    let second = hash(frozen(shared)).await?;
     let answer = |(member, answer): &(MemberId, PeerHash)| {
         let answer = answer.as_ref().ok()?;
         let (revision, hash) = (answer.revision, as_kv(answer));
@@ -163,7 +164,7 @@ pub(crate) async fn check_compactions(shared: Arc<Shared>, mut stop: watch::Rece
 
 /// Looks for the newest compaction that all members have a hash of, and compares that.
 async fn check_newest_compaction(shared: &Shared, checked: &mut i64) {
-    let hashes = shared.view.read().reader.compaction_hashes();
+    let hashes = shared.view.read().reader(&Authority::of_this_member()).compaction_hashes();
     let unchecked = hashes.into_iter().take_while(|hash| hash.revision > *checked);
     for hash in unchecked.collect::<Vec<_>>() {
         let answers = ask(shared, hash.revision).await;
@@ -204,6 +205,11 @@ async fn check_newest_compaction(shared: &Shared, checked: &mut i64) {
     }
 }
 
+/// The keys as they are now.
+fn frozen(shared: &Shared) -> Snapshot {
+    shared.view.read().reader(&Authority::of_this_member()).snapshot()
+}
+
 /// Raises the alarm that stops writes until an operator has looked. It is set as an operator's:
 /// no member clears it.
 async fn raise(shared: &Shared, member: MemberId) {
@@ -216,7 +222,7 @@ async fn raise(shared: &Shared, member: MemberId) {
         alarm: Alarm::Corrupt.number(),
     };
     let request = InternalRaftRequest { alarm: Some(alarm), ..Default::default() };
-    if let Err(error) = shared.propose(request).await {
+    if let Err(error) = shared.propose(&Authority::of_this_member(), request).await {
         tracing::warn!(%member, %error, "the CORRUPT alarm could not be raised yet");
     }
 }

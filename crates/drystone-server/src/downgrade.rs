@@ -1,5 +1,6 @@
 //! The Downgrade call: asks, begins and ends.
 
+use crate::access::Authorized;
 use crate::shared::Shared;
 use crate::version;
 use drystone_api::errors::EtcdError;
@@ -17,8 +18,9 @@ use drystone_peer::ApiVersion;
 /// etcd's five downgrade errors, and those of a linearizable read and a proposal.
 pub(crate) async fn serve(
     shared: &Shared,
-    request: DowngradeRequest,
+    request: Authorized<DowngradeRequest>,
 ) -> Result<DowngradeResponse, EtcdError> {
+    let (request, authority) = request.into_parts();
     let action = DowngradeAction::try_from(request.action).map_err(|_| EtcdError::UnknownMethod)?;
     match action {
         DowngradeAction::Validate => {
@@ -26,19 +28,19 @@ pub(crate) async fn serve(
         }
         DowngradeAction::Enable => {
             let target = check(shared, &request.version).await?;
-            shared.propose(version::set_downgrade(Some(target))).await?;
+            shared.propose(&authority, version::set_downgrade(Some(target))).await?;
         }
         DowngradeAction::Cancel => {
             shared.confirm_read().await?;
             let under_way = version::downgrade(&shared.view.read().membership).is_some();
             if under_way {
-                shared.propose(version::set_downgrade(None)).await?;
+                shared.propose(&authority, version::set_downgrade(None)).await?;
             }
         }
     }
     let cluster = version::cluster(&shared.view.read().membership);
     Ok(DowngradeResponse {
-        header: shared.header(shared.snapshot().revision()),
+        header: shared.header(shared.revision()),
         version: cluster.map(short).unwrap_or_default(),
     })
 }

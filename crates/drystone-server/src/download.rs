@@ -4,6 +4,7 @@
 //! the store where the file system can, so it costs little room; it is read from disk as the
 //! client takes it, and removed when the last byte is read or the client goes away.
 
+use crate::access::Authority;
 use crate::shared::Shared;
 use anyhow::Context;
 use bytes::Bytes;
@@ -37,8 +38,8 @@ pub(crate) type Item = Result<SnapshotResponse, Status>;
 
 /// Makes a checkpoint and streams it. Blocks on the disk and on the client: for a thread of the
 /// pool. What goes wrong ends the stream with an error.
-pub(crate) fn stream(shared: &Arc<Shared>, out: &mpsc::Sender<Item>) {
-    let outcome = Checkpoint::make(shared).and_then(|checkpoint| checkpoint.send(out));
+pub(crate) fn stream(shared: &Arc<Shared>, authority: &Authority, out: &mpsc::Sender<Item>) {
+    let outcome = Checkpoint::make(shared, authority).and_then(|checkpoint| checkpoint.send(out));
     match outcome {
         Ok(Ended::Complete { bytes }) => tracing::info!(bytes, "sent a snapshot to a client"),
         Ok(Ended::ClientGone) => tracing::info!("a client gave up a snapshot"),
@@ -80,7 +81,7 @@ impl Drop for Checkpoint {
 }
 
 impl Checkpoint {
-    fn make(shared: &Shared) -> anyhow::Result<Self> {
+    fn make(shared: &Shared, authority: &Authority) -> anyhow::Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = shared.layout.snapshots().join(format!("download-{number}"));
@@ -90,7 +91,7 @@ impl Checkpoint {
             manifest: Vec::new(),
             version: String::new(),
         };
-        let backend = shared.view.read().backend.clone();
+        let backend = shared.view.read().backend(authority).clone();
         let applied = backend.checkpoint(&dir).context("cannot make a checkpoint")?;
         for entry in fs::read_dir(&dir)? {
             let entry = entry?;

@@ -2,11 +2,14 @@
 //!
 //! The apply thread leaves events in a [`Feed`] and goes on; it never waits for watchers.
 
+use crate::access::{Authority, Authorized};
 use crate::shared::View;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
-use drystone_member::{Feed, LazyHistory};
+use drystone_api::etcdserverpb::WatchCreateRequest;
+use drystone_member::{Feed, LazyHistory, watch_create};
+use drystone_mvcc::Snapshot;
 use drystone_types::RevisionEvents;
-use drystone_watch::{Create, Hub, Response, Stats, StreamId, WatchId};
+use drystone_watch::{Hub, Response, Stats, StreamId, WatchId};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,7 +38,10 @@ const FEED_BYTES_MAX: usize = 64 << 20;
 pub(crate) enum Command {
     Open(mpsc::Sender<Vec<Response>>, oneshot::Sender<StreamId>),
     Close(StreamId),
-    Create(StreamId, Box<Create>),
+    /// A watcher that its creator may have.
+    Create(StreamId, Box<Authorized<WatchCreateRequest>>),
+    /// The answer to a create whose creator may not have it, in its place among the answers.
+    Refuse(StreamId, String),
     Cancel(StreamId, WatchId),
     Progress(StreamId),
     /// A stream that could take no more has room again.
@@ -184,8 +190,10 @@ impl HubThread {
             Command::Close(stream) => self.close(stream),
             Command::Create(stream, create) => {
                 self.publish();
-                self.hub.create(stream, *create);
+                let (create, _) = create.into_parts();
+                self.hub.create(stream, watch_create(create));
             }
+            Command::Refuse(stream, reason) => self.hub.refuse(stream, reason),
             Command::Cancel(stream, watch) => {
                 self.hub.cancel(stream, watch);
             }
@@ -203,11 +211,18 @@ impl HubThread {
         self.outlets.remove(&stream);
     }
 
+    /// What was published of the keys. Who may hear of them was decided when a watcher was made.
+    fn history(&self) -> LazyHistory<impl Fn() -> Snapshot + use<>> {
+        let view = self.view.clone();
+        LazyHistory::new(move || view.read().reader(&Authority::of_this_member()).snapshot())
+    }
+
     /// Takes what the feed holds. A gap in it is filled from the store.
     fn publish(&mut self) {
         self.handle.fed.store(false, Ordering::Release);
         let fed = self.handle.feed.lock().take();
-        fed.publish(&mut self.hub, &LazyHistory::new(|| self.view.read().reader.snapshot()));
+        let history = self.history();
+        fed.publish(&mut self.hub, &history);
     }
 
     /// Lets watchers that are behind read history; true when they could go on at once.
@@ -215,7 +230,7 @@ impl HubThread {
         if !self.hub.wants_catch_up() {
             return false;
         }
-        let history = LazyHistory::new(|| self.view.read().reader.snapshot());
+        let history = self.history();
         self.hub.catch_up(&history, CATCH_UP_REVISIONS).unwrap_or_else(|error| {
             tracing::error!(%error, "watchers cannot catch up");
             false

@@ -1,5 +1,6 @@
 //! The KV service: checks, then the log or a snapshot.
 
+use crate::access::{Authority, Caller, split};
 use crate::long::{Listed, may_be_long};
 use crate::shared::Shared;
 use drystone_api::errors::EtcdError;
@@ -35,37 +36,46 @@ impl KvService {
     /// Runs a read where it belongs: a small one here, a large one where blocking is allowed.
     async fn read<T: Send + 'static>(
         &self,
+        authority: Authority,
         small: bool,
         read: impl FnOnce(Snapshot) -> Result<T, OpError> + Send + 'static,
     ) -> Result<T, Status> {
         let shared = self.shared.clone();
         let result = if small {
-            read(shared.snapshot())
+            read(shared.snapshot(&authority)?)
         } else {
-            blocking(move || read(shared.snapshot())).await?
+            blocking(move || shared.snapshot(&authority).map(read)).await??
         };
         result.map_err(read_error)
     }
 
-    /// Checks a read, and waits until it may be answered.
-    async fn admit_range(&self, request: Request<RangeRequest>) -> Result<RangeQuery, Status> {
-        let request = request.into_inner();
+    /// Checks a read, waits until it may be answered, and asks whether its caller may have it.
+    async fn admit_range(
+        &self,
+        request: Request<RangeRequest>,
+    ) -> Result<(RangeQuery, Authority), Status> {
+        let (caller, request) = split(request);
         let serializable = request.serializable;
         if !serializable && self.shared.status.is_learner.load(Ordering::Acquire) {
             return Err(EtcdError::NotSupportedForLearner.into());
         }
-        let query = convert::range(request);
+        let query = convert::range(request.clone());
         validate::range(&query).map_err(invalid)?;
         if !serializable {
             self.shared.confirm_read().await?;
         }
-        Ok(query)
+        let (_, authority) = self.shared.authorize(&caller, request).await?.into_parts();
+        Ok((query, authority))
     }
 
     /// The whole answer to a read.
-    async fn answer(&self, query: RangeQuery) -> Result<raw::RangeResponse, Status> {
+    async fn answer(
+        &self,
+        query: RangeQuery,
+        authority: Authority,
+    ) -> Result<raw::RangeResponse, Status> {
         let small = is_small(&query);
-        let result = self.read(small, move |snapshot| snapshot.range(&query)).await?;
+        let result = self.read(authority, small, move |snapshot| snapshot.range(&query)).await?;
         let mut response = convert::range_response(result);
         self.shared.complete(&mut response.header);
         Ok(response)
@@ -73,27 +83,30 @@ impl KvService {
 
     /// `range`, without holding a list that is large.
     pub(crate) async fn list(&self, request: Request<RangeRequest>) -> Result<Listed, Status> {
-        let query = self.admit_range(request).await?;
+        let (query, authority) = self.admit_range(request).await?;
         if is_small(&query) || !may_be_long(&query) {
-            return self.answer(query).await.map(Listed::Whole);
+            return self.answer(query, authority).await.map(Listed::Whole);
         }
         let shared = self.shared.clone();
-        blocking(move || crate::long::begin(shared, query)).await?.map_err(read_error)
+        blocking(move || crate::long::begin(shared, authority, query)).await?
     }
 
     async fn read_only_txn(
         &self,
+        caller: &Caller,
+        request: TxnRequest,
         txn: Txn,
-        serializable: bool,
     ) -> Result<raw::TxnResponse, Status> {
-        if !serializable {
+        if !all_serializable(&request) {
             self.shared.confirm_read().await?;
         }
+        let (_, authority) = self.shared.authorize(caller, request).await?.into_parts();
         let small = txn.success.iter().chain(&txn.failure).all(|op| match op {
             drystone_mvcc::Op::Range(query) => is_small(query),
             _ => false,
         });
-        let outcome = self.read(small, move |snapshot| snapshot.txn_read_only(&txn)).await?;
+        let outcome =
+            self.read(authority, small, move |snapshot| snapshot.txn_read_only(&txn)).await?;
         let mut response = convert::txn_response(outcome);
         self.shared.complete(&mut response.header);
         Ok(response)
@@ -150,8 +163,8 @@ impl Kv for KvService {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<raw::RangeResponse>, Status> {
-        let query = self.admit_range(request).await?;
-        self.answer(query).await.map(Response::new)
+        let (query, authority) = self.admit_range(request).await?;
+        self.answer(query, authority).await.map(Response::new)
     }
 
     type RangeStreamStream = Chunks;
@@ -160,15 +173,16 @@ impl Kv for KvService {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<Self::RangeStreamStream>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = split(request);
         let serializable = request.serializable;
-        let query = convert::range(request);
+        let query = convert::range(request.clone());
         validate::range(&query).map_err(invalid)?;
         crate::list::check(&query)?;
         if !serializable {
             self.shared.confirm_read().await?;
         }
-        let chunks = crate::list::stream(self.shared.clone(), query).await?;
+        let (_, authority) = self.shared.authorize(&caller, request).await?.into_parts();
+        let chunks = crate::list::stream(self.shared.clone(), authority, query).await?;
         Ok(Response::new(Box::pin(chunks)))
     }
 
@@ -176,10 +190,12 @@ impl Kv for KvService {
         &self,
         request: Request<PutRequest>,
     ) -> Result<Response<raw::PutResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = split(request);
         validate::put(&convert::put(request.clone())).map_err(invalid)?;
+        let authorized = self.shared.authorize_change(&caller, request).await?;
+        let (request, authority) = authorized.into_parts();
         let proposal = InternalRaftRequest { put: Some(request), ..Default::default() };
-        match self.shared.propose(proposal).await? {
+        match self.shared.propose(&authority, proposal).await? {
             Answer::Put(mut response) => {
                 self.shared.complete(&mut response.header);
                 Ok(Response::new(response))
@@ -192,10 +208,12 @@ impl Kv for KvService {
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<raw::DeleteRangeResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = split(request);
         validate::delete_range(&convert::delete_range(request.clone())).map_err(invalid)?;
+        let authorized = self.shared.authorize_change(&caller, request).await?;
+        let (request, authority) = authorized.into_parts();
         let proposal = InternalRaftRequest { delete_range: Some(request), ..Default::default() };
-        match self.shared.propose(proposal).await? {
+        match self.shared.propose(&authority, proposal).await? {
             Answer::DeleteRange(mut response) => {
                 self.shared.complete(&mut response.header);
                 Ok(Response::new(response))
@@ -208,7 +226,7 @@ impl Kv for KvService {
         &self,
         request: Request<TxnRequest>,
     ) -> Result<Response<raw::TxnResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = split(request);
         // A transaction nested deeper could be decoded here, but not inside a log entry.
         if txn_depth(&request) > TXN_DEPTH_MAX {
             return Err(EtcdError::TooManyOps.into());
@@ -216,12 +234,13 @@ impl Kv for KvService {
         let txn = convert::txn(request.clone());
         validate::txn(&txn, self.shared.config.max_txn_ops).map_err(invalid)?;
         if txn.is_read_only() {
-            let serializable = all_serializable(&request);
-            return self.read_only_txn(txn, serializable).await.map(Response::new);
+            return self.read_only_txn(&caller, request, txn).await.map(Response::new);
         }
         drop(txn);
+        let authorized = self.shared.authorize_change(&caller, request).await?;
+        let (request, authority) = authorized.into_parts();
         let proposal = InternalRaftRequest { txn: Some(request), ..Default::default() };
-        match self.shared.propose(proposal).await? {
+        match self.shared.propose(&authority, proposal).await? {
             Answer::Txn(mut response) => {
                 self.shared.complete(&mut response.header);
                 Ok(Response::new(response))
@@ -234,13 +253,15 @@ impl Kv for KvService {
         &self,
         request: Request<CompactionRequest>,
     ) -> Result<Response<CompactionResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = split(request);
+        let authorized = self.shared.authorize_change(&caller, request).await?;
+        let (request, authority) = authorized.into_parts();
         let physical = request.physical;
         let proposal = InternalRaftRequest { compaction: Some(request), ..Default::default() };
-        match self.shared.propose(proposal).await? {
+        match self.shared.propose(&authority, proposal).await? {
             Answer::Compaction(mut response) => {
                 if physical {
-                    self.shared.ask(crate::shared::ApplyInput::Swept).await?;
+                    self.shared.ask(&authority, crate::shared::ApplyInput::Swept).await?;
                 }
                 self.shared.complete(&mut response.header);
                 Ok(Response::new(response))

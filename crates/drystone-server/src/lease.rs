@@ -1,5 +1,6 @@
 //! The Lease service. Grants and revokes go through the log; clocks are the leader's.
 
+use crate::access::{Authority, Caller, split};
 use crate::shared::{ApplyInput, Shared};
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
@@ -36,9 +37,10 @@ impl LeaseService {
 
 /// Resets a lease's clock on this member, which must lead: `None` for an unknown lease.
 pub(crate) async fn renew_here(shared: &Shared, id: LeaseId) -> Result<Option<i64>, EtcdError> {
+    let own = Authority::of_this_member();
     // Leadership is confirmed after the request came in; a deposed leader must not promise.
     shared.confirm_read().await?;
-    let Some(renewed) = shared.ask(|reply| ApplyInput::Renew(id, reply)).await?? else {
+    let Some(renewed) = shared.ask(&own, |reply| ApplyInput::Renew(id, reply)).await?? else {
         return Ok(None);
     };
     if renewed.checkpoint_zero {
@@ -48,7 +50,7 @@ pub(crate) async fn renew_here(shared: &Shared, id: LeaseId) -> Result<Option<i6
         let request = LeaseCheckpointRequest { checkpoints };
         let proposal =
             InternalRaftRequest { lease_checkpoint: Some(request), ..Default::default() };
-        match shared.propose(proposal).await {
+        match shared.propose(&own, proposal).await {
             Ok(_) => {}
             Err(EtcdError::LeaseNotFound) => return Ok(None),
             Err(error) => return Err(error),
@@ -64,8 +66,9 @@ pub(crate) async fn time_to_live_here(
 ) -> Result<LeaseTimeToLiveResponse, EtcdError> {
     shared.confirm_read().await?;
     let id = LeaseId(request.id);
-    let found = shared.ask(|reply| ApplyInput::TimeToLive(id, request.keys, reply)).await??;
-    let header = shared.header(shared.snapshot().revision());
+    let own = Authority::of_this_member();
+    let found = shared.ask(&own, |reply| ApplyInput::TimeToLive(id, request.keys, reply)).await??;
+    let header = shared.header(shared.revision());
     Ok(match found {
         Some(found) => LeaseTimeToLiveResponse {
             header,
@@ -76,6 +79,20 @@ pub(crate) async fn time_to_live_here(
         },
         None => LeaseTimeToLiveResponse { header, id: request.id, ttl: -1, ..Default::default() },
     })
+}
+
+/// Whether the caller may reset the clock of a lease: it must be allowed to write all its keys.
+async fn may_renew(
+    shared: &Shared,
+    caller: &Caller,
+    request: LeaseKeepAliveRequest,
+) -> Result<(), EtcdError> {
+    let (request, authority) = shared.authorize(caller, request).await?.into_parts();
+    if authority.who().is_none() {
+        return Ok(());
+    }
+    let who = authority.clone();
+    shared.ask(&authority, |reply| ApplyInput::MayRenew(request, who, reply)).await?
 }
 
 fn leads(shared: &Shared) -> bool {
@@ -122,12 +139,12 @@ async fn time_to_live(
         } else if let Some(url) = leader_url(shared) {
             match shared.fetch.lease_time_to_live(&url, *request).await {
                 Ok(mut response) => {
-                    response.header = shared.header(shared.snapshot().revision());
+                    response.header = shared.header(shared.revision());
                     return Ok(response);
                 }
                 Err(FetchError::Refused(LeaseRefused::NotFound)) => {
                     return Ok(LeaseTimeToLiveResponse {
-                        header: shared.header(shared.snapshot().revision()),
+                        header: shared.header(shared.revision()),
                         id: request.id,
                         ttl: -1,
                         ..Default::default()
@@ -163,17 +180,19 @@ impl Lease for LeaseService {
         &self,
         request: Request<LeaseGrantRequest>,
     ) -> Result<Response<LeaseGrantResponse>, Status> {
-        let mut request = request.into_inner();
+        let (caller, request) = split(request);
         if request.ttl > LEASE_TTL_SECONDS_MAX {
             return Err(EtcdError::LeaseTTLTooLarge.into());
         }
+        let authorized = self.shared.authorize_change(&caller, request).await?;
+        let (mut request, authority) = authorized.into_parts();
         let picked = request.id == 0;
         loop {
             if picked {
                 request.id = self.shared.ids.next_lease();
             }
             let proposal = InternalRaftRequest { lease_grant: Some(request), ..Default::default() };
-            match self.shared.propose(proposal).await {
+            match self.shared.propose(&authority, proposal).await {
                 Ok(Answer::LeaseGrant(mut response)) => {
                     self.shared.complete(&mut response.header);
                     return Ok(Response::new(response));
@@ -194,9 +213,11 @@ impl Lease for LeaseService {
         &self,
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = split(request);
+        let authorized = self.shared.authorize_change(&caller, request).await?;
+        let (request, authority) = authorized.into_parts();
         let proposal = InternalRaftRequest { lease_revoke: Some(request), ..Default::default() };
-        match self.shared.propose(proposal).await? {
+        match self.shared.propose(&authority, proposal).await? {
             Answer::LeaseRevoke(mut response) => {
                 self.shared.complete(&mut response.header);
                 Ok(Response::new(response))
@@ -213,12 +234,16 @@ impl Lease for LeaseService {
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
         let shared = self.shared.clone();
-        let mut requests = request.into_inner();
+        let (caller, mut requests) = split(request);
         let stream = async_stream::stream! {
             while let Ok(Some(request)) = requests.message().await {
                 // The header says where the contacted member stood before the renewal.
-                let header = shared.header(shared.snapshot().revision());
-                match renew(&shared, LeaseId(request.id)).await {
+                let header = shared.header(shared.revision());
+                let renewed = match may_renew(&shared, &caller, request).await {
+                    Ok(()) => renew(&shared, LeaseId(request.id)).await,
+                    Err(denied) => Err(denied),
+                };
+                match renewed {
                     Ok(ttl) => yield Ok(LeaseKeepAliveResponse {
                         header,
                         id: request.id,
@@ -238,17 +263,29 @@ impl Lease for LeaseService {
         &self,
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
-        let response = time_to_live(&self.shared, &request.into_inner()).await?;
+        let (caller, request) = split(request);
+        let shared = &self.shared;
+        let (request, authority) = shared.authorize(&caller, request).await?.into_parts();
+        let response = time_to_live(shared, &request).await?;
+        if request.keys && authority.who().is_some() {
+            // The leader told the keys. Whether they may be read is decided by permissions that
+            // are no older.
+            shared.confirm_read().await?;
+            shared.allow_keys(&authority, &request, &response.keys)?;
+        }
         Ok(Response::new(response))
     }
 
     async fn lease_leases(
         &self,
-        _: Request<LeaseLeasesRequest>,
+        request: Request<LeaseLeasesRequest>,
     ) -> Result<Response<LeaseLeasesResponse>, Status> {
-        let leases = self.shared.ask(ApplyInput::Leases).await?;
+        let (caller, request) = split(request);
+        let (_, authority) = self.shared.authorize(&caller, request).await?.into_parts();
+        let who = authority.clone();
+        let leases = self.shared.ask(&authority, |reply| ApplyInput::Leases(who, reply)).await??;
         Ok(Response::new(LeaseLeasesResponse {
-            header: self.shared.header(self.shared.snapshot().revision()),
+            header: self.shared.header(self.shared.revision()),
             leases: leases.into_iter().map(|id| LeaseStatus { id: id.0 }).collect(),
         }))
     }

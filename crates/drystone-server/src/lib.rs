@@ -33,6 +33,8 @@
 //! * A failure of the log or the store ends the process; it never goes on with a guess.
 //! * Every queue is bounded: the inbox refuses, streams stall, the feed overflows into history.
 
+mod access;
+mod auth;
 mod auto_compact;
 mod changes;
 mod checkpoint;
@@ -60,6 +62,7 @@ mod logging;
 mod long;
 mod maintenance;
 mod observe;
+mod passwords;
 mod peers;
 mod pieces;
 mod range;
@@ -72,6 +75,7 @@ mod shared;
 mod strict;
 mod texts;
 mod threads;
+mod tokens;
 mod version;
 mod watch;
 

@@ -5,11 +5,12 @@
 //! neither writers nor compaction; when compaction has passed its revision by the time it goes
 //! on, it hears so, as etcd's would.
 
+use crate::access::Authority;
 use crate::kv::{blocking, read_error};
 use crate::shared::Shared;
 use drystone_api::errors::EtcdError;
 use drystone_api::raw::{RangeResponse, RangeStreamResponse};
-use drystone_mvcc::{OpError, RangeQuery, SortOrder, SortTarget};
+use drystone_mvcc::{RangeQuery, SortOrder, SortTarget};
 use std::sync::Arc;
 use tokio_stream::Stream;
 use tonic::Status;
@@ -43,10 +44,11 @@ pub(crate) fn check(query: &RangeQuery) -> Result<(), EtcdError> {
 /// as a revision that is compacted, refuses here.
 pub(crate) async fn stream(
     shared: Arc<Shared>,
+    authority: Authority,
     query: RangeQuery,
 ) -> Result<impl Stream<Item = Result<RangeStreamResponse, Status>> + Send, Status> {
-    let first = blocking(move || List::begin(shared, query).and_then(List::next)).await?;
-    let (mut rest, mut chunk) = first.map_err(read_error)?;
+    let first = blocking(move || List::begin(shared, authority, query).and_then(List::next));
+    let (mut rest, mut chunk) = first.await??;
     Ok(async_stream::try_stream! {
         loop {
             yield RangeStreamResponse { range_response: Some(chunk) };
@@ -54,7 +56,7 @@ pub(crate) async fn stream(
             if list.shared.stopping.load(std::sync::atomic::Ordering::Acquire) {
                 Err(EtcdError::Stopped)?;
             }
-            (rest, chunk) = blocking(move || list.next()).await?.map_err(read_error)?;
+            (rest, chunk) = blocking(move || list.next()).await??;
         }
     })
 }
@@ -63,6 +65,8 @@ pub(crate) async fn stream(
 #[derive(Debug)]
 struct List {
     shared: Arc<Shared>,
+    /// Whoever may read it. A stream ends when that is asked anew and has changed.
+    authority: Authority,
     /// The range from the next key on, at the revision that all chunks are read at.
     query: RangeQuery,
     /// Pairs that the limit still allows.
@@ -75,9 +79,14 @@ struct List {
 
 impl List {
     /// Counts the range, and fixes the revision.
-    fn begin(shared: Arc<Shared>, mut query: RangeQuery) -> Result<Self, OpError> {
-        let snapshot = shared.snapshot();
-        let whole = snapshot.range(&RangeQuery { count_only: true, ..query.clone() })?;
+    fn begin(
+        shared: Arc<Shared>,
+        authority: Authority,
+        mut query: RangeQuery,
+    ) -> Result<Self, Status> {
+        let snapshot = shared.snapshot(&authority)?;
+        let count = RangeQuery { count_only: true, ..query.clone() };
+        let whole = snapshot.range(&count).map_err(read_error)?;
         if query.revision <= 0 {
             query.revision = whole.revision;
         }
@@ -89,17 +98,19 @@ impl List {
             count: whole.count,
         };
         let left = limit.unwrap_or(usize::MAX);
-        Ok(Self { shared, query, left, pairs: PAIRS_FIRST, end })
+        Ok(Self { shared, authority, query, left, pairs: PAIRS_FIRST, end })
     }
 
     /// Reads a chunk; the last one comes without a rest.
-    fn next(mut self) -> Result<(Option<Self>, RangeResponse), OpError> {
+    fn next(mut self) -> Result<(Option<Self>, RangeResponse), Status> {
         if self.query.count_only {
             return Ok((None, self.end));
         }
         let target = self.shared.config.max_request_bytes.max(1);
         let pairs = self.pairs.min(self.left);
-        let page = self.shared.snapshot().page(&self.query, pairs, target.saturating_mul(2))?;
+        let snapshot = self.shared.snapshot(&self.authority)?;
+        let page = snapshot.page(&self.query, pairs, target.saturating_mul(2));
+        let page = page.map_err(read_error)?;
         self.left -= page.kvs.len();
         let bytes: usize = page.kvs.iter().map(bytes::Bytes::len).sum();
         match page.next {

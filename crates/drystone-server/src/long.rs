@@ -1,7 +1,8 @@
 //! A plain list that is too large to hold: measured first, since a message says its length
 //! before its bytes, then read page by page as the client takes it.
 
-use crate::kv::blocking;
+use crate::access::Authority;
+use crate::kv::{blocking, read_error};
 use crate::shared::Shared;
 use bytes::Bytes;
 use drystone_api::etcdserverpb::ResponseHeader;
@@ -31,7 +32,7 @@ pub(crate) enum Listed {
     /// As a whole.
     Whole(RangeResponse),
     /// With the pairs still to come.
-    Long(Long),
+    Long(Box<Long>),
 }
 
 /// What is known of a long list before its pairs are read.
@@ -51,6 +52,8 @@ pub(crate) struct Long {
 #[derive(Debug)]
 pub(crate) struct Rest {
     shared: Arc<Shared>,
+    /// Whoever may read it.
+    authority: Authority,
     held: Held,
     /// From the next key on, at the list's revision.
     query: RangeQuery,
@@ -72,8 +75,21 @@ pub(crate) fn framed_bytes(length: usize) -> usize {
 }
 
 /// Reads the first page of a list that [`may_be_long`], and measures the others. Blocks.
-pub(crate) fn begin(shared: Arc<Shared>, mut query: RangeQuery) -> Result<Listed, OpError> {
-    let snapshot = shared.snapshot();
+pub(crate) fn begin(
+    shared: Arc<Shared>,
+    authority: Authority,
+    query: RangeQuery,
+) -> Result<Listed, Status> {
+    let snapshot = shared.snapshot(&authority)?;
+    measured(shared, authority, snapshot, query).map_err(read_error)
+}
+
+fn measured(
+    shared: Arc<Shared>,
+    authority: Authority,
+    snapshot: Snapshot,
+    mut query: RangeQuery,
+) -> Result<Listed, OpError> {
     let limit = usize::try_from(query.limit).ok().filter(|limit| *limit > 0);
     let limit = limit.unwrap_or(usize::MAX);
     let pairs_max = limit.min(PAGE_PAIRS_MAX);
@@ -92,9 +108,9 @@ pub(crate) fn begin(shared: Arc<Shared>, mut query: RangeQuery) -> Result<Listed
     }
     let first: usize = page.kvs.iter().map(|pair| framed_bytes(pair.len())).sum();
     let pairs_bytes = first.saturating_add(snapshot.measure(&query, left, framed_bytes)?);
-    let rest = Rest { held: Held::new(snapshot), shared, query, left };
+    let rest = Rest { held: Held::new(snapshot), shared, authority, query, left };
     let (count, first) = (whole.count, page.kvs);
-    Ok(Listed::Long(Long { header, more, count, pairs_bytes, first, rest }))
+    Ok(Listed::Long(Box::new(Long { header, more, count, pairs_bytes, first, rest })))
 }
 
 impl Rest {
@@ -103,11 +119,14 @@ impl Rest {
     /// # Errors
     /// The list cannot be completed: compaction has passed it, or the store failed.
     pub(crate) async fn next(self) -> Result<(Option<Self>, Vec<Bytes>), Status> {
-        blocking(move || self.read()).await?.map_err(crate::kv::read_error)
+        blocking(move || self.read()).await?.map_err(read_error)
     }
 
     fn read(mut self) -> Result<(Option<Self>, Vec<Bytes>), OpError> {
-        let snapshot = self.held.get().unwrap_or_else(|| self.shared.snapshot());
+        // At its own revision the list holds nothing newer than what it began with, and leave to
+        // read that was given: it needs no other look.
+        let now = || self.shared.view.read().reader(&self.authority).snapshot();
+        let snapshot = self.held.get().unwrap_or_else(now);
         let page = snapshot.page(&self.query, self.left.min(PAGE_PAIRS_MAX), PAGE_BYTES)?;
         self.left -= page.kvs.len();
         match page.next {

@@ -1,5 +1,6 @@
 //! The Maintenance service: how a member is, and digests of what it holds.
 
+use crate::access::split;
 use crate::download;
 use crate::kv::read_error;
 use crate::shared::Shared;
@@ -67,9 +68,14 @@ fn hash(backend: &dyn Backend) -> Result<u32, BackendError> {
 
 #[tonic::async_trait]
 impl Maintenance for MaintenanceService {
-    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+    async fn status(
+        &self,
+        request: Request<StatusRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
         let shared = &self.shared;
-        let size = shared.view.read().backend.size();
+        let (caller, request) = split(request);
+        shared.authorize(&caller, request).await?;
+        let size = shared.store_size();
         let membership = shared.view.read().membership.clone();
         let is_learner = membership.member(shared.member).is_some_and(|member| member.is_learner);
         // The engine compresses its files: what they take may be less than what is in them. An
@@ -77,7 +83,7 @@ impl Maintenance for MaintenanceService {
         let live_bytes = shared.status.live_bytes.load(Ordering::Acquire);
         let allocated_bytes = size.allocated_bytes.max(live_bytes);
         Ok(Response::new(StatusResponse {
-            header: shared.header(shared.snapshot().revision()),
+            header: shared.header(shared.revision()),
             version: crate::ETCD_VERSION.to_owned(),
             db_size: i64::try_from(allocated_bytes).unwrap_or(i64::MAX),
             leader: shared.status.leader.load(Ordering::Acquire),
@@ -96,13 +102,15 @@ impl Maintenance for MaintenanceService {
         }))
     }
 
-    async fn hash(&self, _: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
-        let backend = self.shared.view.read().backend.clone();
+    async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        let (caller, request) = split(request);
+        let (_, authority) = self.shared.authorize(&caller, request).await?.into_parts();
+        let backend = self.shared.view.read().backend(&authority).clone();
         let hash = tokio::task::spawn_blocking(move || hash(backend.as_ref()))
             .await
             .map_err(|_| Status::from(EtcdError::Stopped))?
             .map_err(|error| Status::internal(error.to_string()))?;
-        let header = self.shared.header(self.shared.snapshot().revision());
+        let header = self.shared.header(self.shared.revision());
         Ok(Response::new(HashResponse { header, hash }))
     }
 
@@ -110,8 +118,10 @@ impl Maintenance for MaintenanceService {
         &self,
         request: Request<HashKvRequest>,
     ) -> Result<Response<HashKvResponse>, Status> {
-        let revision = request.into_inner().revision;
-        let snapshot = self.shared.snapshot();
+        let (caller, request) = split(request);
+        let (HashKvRequest { revision }, authority) =
+            self.shared.authorize(&caller, request).await?.into_parts();
+        let snapshot = self.shared.snapshot(&authority)?;
         let header = self.shared.header(snapshot.revision());
         let hash = tokio::task::spawn_blocking(move || snapshot.hash_kv(revision))
             .await
@@ -129,7 +139,7 @@ impl Maintenance for MaintenanceService {
         &self,
         request: Request<AlarmRequest>,
     ) -> Result<Response<AlarmResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = split(request);
         if AlarmAction::try_from(request.action).is_err() {
             // etcd's own handler crashes on an action it does not know.
             return Err(Status::invalid_argument(format!(
@@ -137,8 +147,10 @@ impl Maintenance for MaintenanceService {
                 request.action
             )));
         }
+        let authorized = self.shared.authorize_change(&caller, request).await?;
+        let (request, authority) = authorized.into_parts();
         let proposal = InternalRaftRequest { alarm: Some(request), ..Default::default() };
-        match self.shared.propose(proposal).await? {
+        match self.shared.propose(&authority, proposal).await? {
             Answer::Alarm(mut response) => {
                 self.shared.complete(&mut response.header);
                 Ok(Response::new(response))
@@ -150,11 +162,13 @@ impl Maintenance for MaintenanceService {
     /// Answers at once, as etcd does in the end: an empty message without a header.
     async fn defragment(
         &self,
-        _: Request<DefragmentRequest>,
+        request: Request<DefragmentRequest>,
     ) -> Result<Response<DefragmentResponse>, Status> {
+        let (caller, request) = split(request);
+        self.shared.authorize(&caller, request).await?;
         // The engine rewrites its files by itself, at a bounded rate, and nothing stops for it.
         // There is nothing to wait for, so there is nothing to pretend.
-        let size = self.shared.view.read().backend.size();
+        let size = self.shared.store_size();
         tracing::info!(
             allocated_bytes = size.allocated_bytes,
             live_bytes = self.shared.status.live_bytes.load(Ordering::Acquire),
@@ -167,8 +181,10 @@ impl Maintenance for MaintenanceService {
 
     async fn snapshot(
         &self,
-        _: Request<SnapshotRequest>,
+        request: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
+        let (caller, request) = split(request);
+        let (_, authority) = self.shared.authorize(&caller, request).await?.into_parts();
         if !self.shared.config.native_snapshot {
             return Err(Status::unimplemented(
                 "snapshots in etcd's file format are not served yet; a server that is started \
@@ -180,7 +196,7 @@ impl Maintenance for MaintenanceService {
         let (out, stream) = download::channel();
         let shared = self.shared.clone();
         tokio::task::spawn_blocking(move || {
-            download::stream(&shared, &out);
+            download::stream(&shared, &authority, &out);
             drop(permit);
         });
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -190,7 +206,9 @@ impl Maintenance for MaintenanceService {
         &self,
         request: Request<MoveLeaderRequest>,
     ) -> Result<Response<MoveLeaderResponse>, Status> {
-        self.shared.move_leader(MemberId(request.into_inner().target_id)).await?;
+        let (caller, request) = split(request);
+        let (request, _) = self.shared.authorize(&caller, request).await?.into_parts();
+        self.shared.move_leader(MemberId(request.target_id)).await?;
         Ok(Response::new(MoveLeaderResponse { header: None }))
     }
 
@@ -198,7 +216,9 @@ impl Maintenance for MaintenanceService {
         &self,
         request: Request<DowngradeRequest>,
     ) -> Result<Response<DowngradeResponse>, Status> {
-        let response = crate::downgrade::serve(&self.shared, request.into_inner()).await?;
+        let (caller, request) = split(request);
+        let request = self.shared.authorize_change(&caller, request).await?;
+        let response = crate::downgrade::serve(&self.shared, request).await?;
         Ok(Response::new(response))
     }
 }

@@ -1,5 +1,6 @@
 //! A look at a running server from outside its runtime: what it holds for its clients.
 
+use crate::access::Authority;
 use crate::hub::Command;
 use crate::shared::{ApplyInput, Input, Shared};
 use std::sync::Arc;
@@ -59,8 +60,8 @@ impl Observer {
             std::thread::yield_now();
         }
         let (reply, leases) = oneshot::channel();
-        self.shared.apply.send(ApplyInput::Leases(reply)).ok()?;
-        leases.blocking_recv().ok()?;
+        self.shared.apply.send(ApplyInput::Leases(Authority::of_this_member(), reply)).ok()?;
+        let _ = leases.blocking_recv().ok()?;
         let (reply, stats) = oneshot::channel();
         self.shared.hub.send_blocking(Command::Rest(reply));
         let stats = stats.blocking_recv().ok()?;
@@ -70,7 +71,7 @@ impl Observer {
             watchers: stats.watchers,
             unsynced: stats.unsynced,
             queued_bytes: stats.queued_bytes,
-            revision: self.shared.snapshot().revision(),
+            revision: self.shared.revision(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! How this member meets the others: the transport's questions answered, snapshots handed over.
 
+use crate::access::{Authority, Caller};
 use crate::layout::{Layout, move_folder};
 use crate::lease::{renew_here, time_to_live_here};
 use crate::shared::{Input, Shared};
@@ -7,6 +8,7 @@ use crossbeam_channel::TrySendError;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+    MemberPromoteRequest,
 };
 use drystone_backend::Backend;
 use drystone_machine::{Member, Membership};
@@ -149,7 +151,7 @@ impl Answers for PeerHandler {
             let shared = shared.map_err(|error| LeaseRefused::Other(error.to_string()))?;
             match renew_here(&shared, drystone_types::LeaseId(request.id)).await {
                 Ok(Some(ttl)) => Ok(LeaseKeepAliveResponse {
-                    header: shared.header(shared.snapshot().revision()),
+                    header: shared.header(shared.revision()),
                     id: request.id,
                     ttl,
                 }),
@@ -178,7 +180,8 @@ impl Answers for PeerHandler {
         let shared = self.shared();
         Box::pin(async move {
             let shared = shared.map_err(|error| HashKvRefused::Other(error.to_string()))?;
-            let snapshot = shared.snapshot();
+            let own = Authority::of_this_member();
+            let snapshot = shared.view.read().reader(&own).snapshot();
             let current = snapshot.revision();
             let hashed = tokio::task::spawn_blocking(move || snapshot.hash_kv(revision))
                 .await
@@ -200,11 +203,17 @@ impl Answers for PeerHandler {
     fn promote_member(
         &self,
         id: MemberId,
-        _: Option<String>,
+        token: Option<String>,
     ) -> BoxFuture<'static, Result<Vec<MemberInfo>, PromoteRefused>> {
         let shared = self.shared();
         Box::pin(async move {
             let shared = shared.map_err(|error| PromoteRefused::Other(error.to_string()))?;
+            // The one question of a peer that a client's right stands behind.
+            let caller = Caller::passed_on(token.as_deref());
+            let request = MemberPromoteRequest { id: id.0 };
+            let allowed = shared.authorize_change(&caller, request).await;
+            let allowed = allowed.map_err(|error| PromoteRefused::Other(error.to_string()));
+            allowed?;
             match shared.promote_here(id).await {
                 Ok(()) => Ok(shared.members().into_iter().map(tell).collect()),
                 Err(EtcdError::MemberNotFound) => Err(PromoteRefused::NotFound),

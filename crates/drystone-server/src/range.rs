@@ -93,7 +93,7 @@ async fn at_once(kv: &KvService, request: tonic::Request<RangeRequest>) -> Resul
         Listed::Whole(response) => {
             Body::new(Whole { pieces: Pieces::of(response)?, trailers: Some(well()) })
         }
-        Listed::Long(long) => Body::new(StreamBody::new(of_long(long)?)),
+        Listed::Long(long) => Body::new(StreamBody::new(of_long(*long)?)),
     })
 }
 

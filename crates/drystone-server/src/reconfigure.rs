@@ -1,5 +1,6 @@
 //! Changes of membership: checked here, proposed, and answered when raft has taken them over.
 
+use crate::access::Caller;
 use crate::shared::{Input, Shared};
 use crate::strict::{Contact, Standing};
 use drystone_api::errors::EtcdError;
@@ -74,12 +75,16 @@ impl Shared {
     ///
     /// # Errors
     /// As [`Shared::add_member`].
-    pub(crate) async fn promote_member(&self, id: MemberId) -> Result<Vec<Member>, EtcdError> {
+    pub(crate) async fn promote_member(
+        &self,
+        id: MemberId,
+        caller: &Caller,
+    ) -> Result<Vec<Member>, EtcdError> {
         match self.promote_here(id).await {
             Ok(()) => Ok(self.members()),
             Err(EtcdError::NotLeader) => {
                 let limit = self.config.request_timeout();
-                let asked = tokio::time::timeout(limit, self.promote_there(id)).await;
+                let asked = tokio::time::timeout(limit, self.promote_there(id, caller)).await;
                 asked.unwrap_or(Err(EtcdError::Timeout))
             }
             Err(error) => Err(error),
@@ -107,10 +112,10 @@ impl Shared {
     }
 
     /// Asks whoever leads, until one answers.
-    async fn promote_there(&self, id: MemberId) -> Result<Vec<Member>, EtcdError> {
+    async fn promote_there(&self, id: MemberId, caller: &Caller) -> Result<Vec<Member>, EtcdError> {
         loop {
             for url in self.leader_urls() {
-                match self.fetch.promote_member(&url, id, None).await {
+                match self.fetch.promote_member(&url, id, caller.token()).await {
                     Ok(members) => {
                         return Ok(members.into_iter().map(crate::peers::told).collect());
                     }

@@ -1,5 +1,6 @@
 //! A running member: threads started, listeners served, and all of it ended again.
 
+use crate::access::Authority;
 use crate::auto_compact::auto_compact;
 use crate::changes::Changes;
 use crate::clients::{Accept, accepted, serve_clients};
@@ -12,10 +13,12 @@ use crate::hub::{Command, HubHandle, HubThread};
 use crate::ids::Ids;
 use crate::layout::Layout;
 use crate::observe::Observer;
+use crate::passwords::Passwords;
 use crate::peers::{PeerHandler, follow};
 use crate::recover::{Parts, open_store, recover};
 use crate::shared::{ApplyInput, INBOX_MAX, Input, Shared, Status, View};
 use crate::threads::{ApplyThread, MemberThread, run_flusher, run_log};
+use crate::tokens::{Tokens, follow_keys};
 use anyhow::Context;
 use drystone_api::etcdserverpb::InternalRaftRequest;
 use drystone_api::limits::TRANSPORT_OVERHEAD_BYTES;
@@ -116,6 +119,7 @@ impl Server {
         let stores = corrupt::check_periodically(shared.clone(), stop());
         let compactions = corrupt::check_compactions(shared.clone(), stop());
         server.tasks.extend([tokio::spawn(stores), tokio::spawn(compactions)]);
+        server.tasks.push(tokio::spawn(follow_keys(shared.tokens.clone(), stop())));
         server.tasks.push(tokio::spawn(auto_compact(shared, server.stop.subscribe())));
         Ok(server)
     }
@@ -164,7 +168,7 @@ impl Server {
                 }
             }
             // What is flushed now need not be applied again at the next start.
-            let backend = shared.view.read().backend.clone();
+            let backend = shared.view.read().backend(&Authority::of_this_member()).clone();
             if let Err(error) = backend.flush() {
                 tracing::error!(%error, "the store could not be flushed");
             }
@@ -230,12 +234,9 @@ fn launch(
     let snapshot = machine.reader().snapshot();
     let (hub, hub_commands) = HubHandle::new(snapshot.revision(), snapshot.compacted());
     drop(snapshot);
-    let view = Arc::new(RwLock::new(View {
-        reader: machine.reader(),
-        backend: machine.backend().clone(),
-        membership: Arc::new(membership.clone()),
-        alarms: Arc::new(machine.alarms().clone()),
-    }));
+    let view = Arc::new(RwLock::new(View::of(machine)));
+    let tokens = Tokens::open(&config.auth_token, config.auth_token_ttl)?;
+    let passwords = Passwords::new(config.bcrypt_cost);
     let status = Status::default();
     status.applied.store(applied.index.0, Ordering::Release);
     status.applied_term.store(applied.term.0, Ordering::Release);
@@ -261,6 +262,8 @@ fn launch(
         downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
         raising_no_space: AtomicBool::new(false),
         view_changed: Notify::new(),
+        tokens: Arc::new(tokens),
+        passwords,
         stopping: AtomicBool::new(false),
         left: watch::Sender::new(false),
     });
@@ -382,7 +385,7 @@ async fn announce<A: Accept<C>, C: Connection>(
                 }),
                 ..Default::default()
             };
-            shared.propose(request).await.is_ok()
+            shared.propose(&Authority::of_this_member(), request).await.is_ok()
         };
         if done {
             break;

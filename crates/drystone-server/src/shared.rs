@@ -1,22 +1,29 @@
 //! What every part of a running server shares: who it is, how to reach its threads, and what
 //! it can answer without asking them.
 
+use crate::access::Authority;
 use crate::config::Config;
 use crate::hub::HubHandle;
 use crate::ids::Ids;
 use crate::layout::Layout;
+use crate::passwords::Passwords;
+use crate::tokens::Tokens;
 use bytes::Bytes;
 use crossbeam_channel::{Sender, TrySendError};
 use dashmap::DashMap;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
-    AlarmRequest, InternalRaftRequest, RequestHeader, ResponseHeader, alarm_request::AlarmAction,
+    AlarmRequest, InternalRaftRequest, LeaseKeepAliveRequest, ResponseHeader,
+    alarm_request::AlarmAction,
 };
-use drystone_backend::Backend;
+use drystone_auth::Auth;
+use drystone_backend::{Backend, Size};
 use drystone_lease::{Renewed, TimeToLive};
-use drystone_machine::{Alarm, Alarms, Answer, Change, Membership, quota};
+use drystone_machine::{
+    Alarm, Alarms, Answer, AuthReader, Change, Machine, Membership, header, quota,
+};
 use drystone_member::{LeaderCommand, Leadership, NotReady, Work};
-use drystone_mvcc::{Reader, Snapshot};
+use drystone_mvcc::Reader;
 use drystone_peer::{Fetch, Transport};
 use drystone_raft::{ConfChange, Message, SnapshotMeta};
 use drystone_types::{Applied, ClusterId, LeaseId, LogIndex, MemberId};
@@ -91,8 +98,10 @@ pub(crate) enum ApplyInput {
     Renew(LeaseId, oneshot::Sender<Result<Option<Renewed>, EtcdError>>),
     /// What is left of a lease.
     TimeToLive(LeaseId, bool, oneshot::Sender<Result<Option<TimeToLive>, EtcdError>>),
-    /// All leases.
-    Leases(oneshot::Sender<Vec<LeaseId>>),
+    /// Whether somebody may reset the clock of a lease, whose keys are here.
+    MayRenew(LeaseKeepAliveRequest, Authority, oneshot::Sender<Result<(), EtcdError>>),
+    /// All leases, if somebody may read all keys that hang on any.
+    Leases(Authority, oneshot::Sender<Result<Vec<LeaseId>, EtcdError>>),
     /// Tell when compaction has removed everything it let go.
     Swept(oneshot::Sender<()>),
     /// Make a snapshot for a member.
@@ -106,10 +115,33 @@ pub(crate) enum ApplyInput {
 /// What readers need; replaced as a whole when a snapshot is installed.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
-    pub(crate) reader: Reader,
-    pub(crate) backend: Arc<dyn Backend>,
+    reader: Reader,
+    backend: Arc<dyn Backend>,
+    auth: AuthReader,
     pub(crate) membership: Arc<Membership>,
     pub(crate) alarms: Arc<Alarms>,
+}
+
+impl View {
+    pub(crate) fn of(machine: &Machine) -> Self {
+        Self {
+            reader: machine.reader(),
+            backend: machine.backend().clone(),
+            auth: machine.auth_reader(),
+            membership: Arc::new(machine.membership().clone()),
+            alarms: Arc::new(machine.alarms().clone()),
+        }
+    }
+
+    /// The way to the keys. For a client's request [`Shared::snapshot`] is the right way.
+    pub(crate) fn reader(&self, _: &Authority) -> &Reader {
+        &self.reader
+    }
+
+    /// The store with everything in it.
+    pub(crate) fn backend(&self, _: &Authority) -> &Arc<dyn Backend> {
+        &self.backend
+    }
 }
 
 /// Numbers that one thread writes and all may read.
@@ -166,6 +198,8 @@ pub(crate) struct Shared {
     pub(crate) raising_no_space: AtomicBool,
     /// Told each time `view` was replaced.
     pub(crate) view_changed: Notify,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) passwords: Passwords,
     pub(crate) stopping: AtomicBool,
     /// True once this member is known to have been removed from the cluster.
     pub(crate) left: watch::Sender<bool>,
@@ -189,9 +223,19 @@ impl Shared {
         self.origin.elapsed()
     }
 
-    /// A frozen state of the keys.
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        self.view.read().reader.snapshot()
+    /// The newest revision that is published here.
+    pub(crate) fn revision(&self) -> i64 {
+        self.view.read().reader.revision()
+    }
+
+    /// Size of the store.
+    pub(crate) fn store_size(&self) -> Size {
+        self.view.read().backend.size()
+    }
+
+    /// Users, roles and permissions, as this member has applied them.
+    pub(crate) fn auth(&self) -> Arc<Auth> {
+        self.view.read().auth.latest()
     }
 
     /// A response's header.
@@ -227,10 +271,11 @@ impl Shared {
     /// etcd's errors; after a timeout the command may yet be applied.
     pub(crate) fn propose(
         &self,
+        authority: &Authority,
         mut request: InternalRaftRequest,
     ) -> impl Future<Output = Result<Answer, EtcdError>> + Send + '_ {
         let id = self.ids.next();
-        request.header = Some(RequestHeader { id, ..RequestHeader::default() });
+        request.header = Some(header(id, authority.who()));
         let admitted = self.admit(&request).map(|()| request.encode_to_vec());
         async move {
             let data = match admitted {
@@ -294,6 +339,7 @@ impl Shared {
     /// Asks the apply thread.
     pub(crate) async fn ask<T>(
         &self,
+        _: &Authority,
         question: impl FnOnce(oneshot::Sender<T>) -> ApplyInput,
     ) -> Result<T, EtcdError> {
         let (reply, answer) = oneshot::channel();
@@ -375,7 +421,7 @@ impl Shared {
         alarm: Alarm,
     ) -> Result<(), EtcdError> {
         let request = InternalRaftRequest {
-            header: Some(RequestHeader::default()),
+            header: Some(header(0, Authority::of_this_member().who())),
             alarm: Some(AlarmRequest {
                 action: action as i32,
                 member_id: self.member.0,

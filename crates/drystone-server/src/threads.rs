@@ -6,14 +6,16 @@
 //! `unapplied_bytes_max` allow, and refuses proposals beyond. Progress comes back through
 //! counters, so no thread ever waits for one that waits for it.
 
+use crate::access::Authority;
 use crate::changes::Changes;
 use crate::hub::HubHandle;
 use crate::shared::{ApplyInput, Input, ReadToken, Shared, View};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use drystone_api::errors::EtcdError;
+use drystone_api::etcdserverpb::LeaseLeasesRequest;
 use drystone_api::etcdserverpb::alarm_request::AlarmAction;
 use drystone_machine::quota::Room;
-use drystone_machine::{Alarm, Answer, MachineError};
+use drystone_machine::{Alarm, Answer, Call, MachineError, TokenChange};
 use drystone_member::{
     Append, Applier, Done, Effects, Leadership, LogWriter, Node, Persisted, Work,
 };
@@ -427,8 +429,15 @@ impl ApplyThread {
                 let found = self.applier.machine().time_to_live(id, self.shared.now(), keys);
                 let _ = reply.send(Ok(found));
             }
-            ApplyInput::Leases(reply) => {
-                let _ = reply.send(self.applier.machine().leases());
+            ApplyInput::MayRenew(request, authority, reply) => {
+                let call = Call::LeaseKeepAlive(&request);
+                let _ = reply.send(self.applier.machine().permit(authority.who(), &call));
+            }
+            ApplyInput::Leases(authority, reply) => {
+                let machine = self.applier.machine();
+                let call = Call::LeaseLeases(&LeaseLeasesRequest {});
+                let permitted = machine.permit(authority.who(), &call);
+                let _ = reply.send(permitted.map(|()| machine.leases()));
             }
             ApplyInput::Swept(reply) => {
                 self.swept_waiters.push(reply);
@@ -475,6 +484,7 @@ impl ApplyThread {
         };
         self.hub.publish(done.events, revision, compacted);
         self.note_live_bytes();
+        self.note_tokens(done.tokens);
         let status = &self.shared.status;
         status.applied_term.store(done.applied.term.0, Ordering::Release);
         status.applied.store(done.applied.index.0, Ordering::Release);
@@ -503,17 +513,26 @@ impl ApplyThread {
         self.shared.wake();
     }
 
+    /// Takes up what became of simple tokens, before anybody can hear that it was applied.
+    fn note_tokens(&self, changes: Vec<TokenChange>) {
+        let tokens = &self.shared.tokens;
+        for change in changes {
+            match change {
+                TokenChange::Issued { user, token } => {
+                    tokens.assign(token, user, self.shared.now());
+                }
+                TokenChange::UserDropped(user) => tokens.end_of(&user),
+                TokenChange::AllDropped => tokens.end_all(),
+            }
+        }
+    }
+
     fn refresh_view(&self) {
         let machine = self.applier.machine();
         if let Err(error) = crate::version::refuse_newer(machine.membership()) {
             fatal("the cluster has moved on", &error);
         }
-        let view = View {
-            reader: machine.reader(),
-            backend: machine.backend().clone(),
-            membership: Arc::new(machine.membership().clone()),
-            alarms: Arc::new(machine.alarms().clone()),
-        };
+        let view = View::of(machine);
         if let Some(transport) = self.shared.transport.get() {
             crate::peers::follow(transport, &view.membership);
         }
@@ -626,7 +645,7 @@ impl ApplyThread {
 /// The flusher's thread: one flush at a time, for whoever asks.
 pub(crate) fn run_flusher(shared: &Shared, asked: &Receiver<()>) {
     while asked.recv().is_ok() {
-        let backend = shared.view.read().backend.clone();
+        let backend = shared.view.read().backend(&Authority::of_this_member()).clone();
         match backend.flush() {
             Ok(durable) => {
                 shared.status.flushed.fetch_max(durable.index.0, Ordering::AcqRel);

@@ -5,6 +5,7 @@
 //! `server/etcdserver/version`). Members whose own release is older than the cluster's do not
 //! start.
 
+use crate::access::Authority;
 use crate::shared::Shared;
 use drystone_api::etcdserverpb::InternalRaftRequest;
 use drystone_api::membershippb::{ClusterVersionSetRequest, DowngradeInfoSetRequest};
@@ -140,7 +141,7 @@ async fn keep_once(shared: &Shared) {
         ..Default::default()
     };
     let before = now.map(|version| version.to_string());
-    match shared.propose(request).await {
+    match shared.propose(&Authority::of_this_member(), request).await {
         Ok(_) => tracing::info!(
             from = before.as_deref().unwrap_or("not_decided"),
             to = %version,
@@ -173,7 +174,7 @@ pub(crate) async fn end_downgrades(shared: Arc<Shared>, mut stop: watch::Receive
         if !done {
             continue;
         }
-        match shared.propose(set_downgrade(None)).await {
+        match shared.propose(&Authority::of_this_member(), set_downgrade(None)).await {
             Ok(_) => tracing::info!(cluster_version = %target, "the cluster has been downgraded"),
             Err(error) => tracing::warn!(%error, "failed to cancel downgrade"),
         }

@@ -1,11 +1,12 @@
 //! The Watch service: one bidirectional stream, any number of watchers.
 
+use crate::access::Caller;
 use crate::hub::{Command, pieces};
 use crate::shared::Shared;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{WatchRequest, watch_request::RequestUnion};
 use drystone_api::raw::{WatchResponse, watch_server::Watch};
-use drystone_member::{watch_create, watch_response};
+use drystone_member::watch_response;
 use drystone_watch::{Response as HubResponse, StreamId, WatchId};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -53,6 +54,7 @@ impl WatchService {
         request: Request<impl Stream<Item = Result<WatchRequest, Status>> + Send + Unpin + 'static>,
     ) -> Result<Responses, Status> {
         let needs_leader = crate::needs_leader(request.metadata());
+        let caller = Caller::of(request.metadata());
         let (outlet, responses) = pieces();
         let (reply, opened) = oneshot::channel();
         if !self.shared.hub.send(Command::Open(outlet, reply)).await {
@@ -60,7 +62,7 @@ impl WatchService {
         }
         let id = opened.await.map_err(|_| Status::from(EtcdError::Stopped))?;
         let open = OpenStream { shared: self.shared.clone(), id };
-        Ok(Box::pin(serve(open, request.into_inner(), responses, needs_leader)))
+        Ok(Box::pin(serve(open, caller, request.into_inner(), responses, needs_leader)))
     }
 }
 
@@ -78,6 +80,7 @@ impl Watch for WatchService {
 
 fn serve(
     open: OpenStream,
+    caller: Caller,
     mut requests: impl Stream<Item = Result<WatchRequest, Status>> + Send + Unpin + 'static,
     mut responses: tokio::sync::mpsc::Receiver<Vec<HubResponse>>,
     needs_leader: bool,
@@ -107,7 +110,7 @@ fn serve(
                 }
                 request = requests.next(), if reading => match request {
                     Some(Ok(request)) => {
-                        if let Some(command) = command(open.id, request)
+                        if let Some(command) = command(&shared, &caller, open.id, request).await
                             && !shared.hub.send(command).await
                         {
                             yield Err(EtcdError::Stopped.into());
@@ -131,14 +134,66 @@ fn serve(
 }
 
 /// What a request asks of the hub; nothing when it has no union member.
-fn command(stream: StreamId, request: WatchRequest) -> Option<Command> {
+async fn command(
+    shared: &Shared,
+    caller: &Caller,
+    stream: StreamId,
+    request: WatchRequest,
+) -> Option<Command> {
     match request.request_union? {
         RequestUnion::CreateRequest(request) => {
-            Some(Command::Create(stream, Box::new(watch_create(request))))
+            Some(match shared.authorize(caller, request).await {
+                Ok(create) => Command::Create(stream, Box::new(create)),
+                Err(error) => Command::Refuse(stream, cancel_reason(error)),
+            })
         }
         RequestUnion::CancelRequest(request) => {
             Some(Command::Cancel(stream, WatchId(request.watch_id)))
         }
         RequestUnion::ProgressRequest(_) => Some(Command::Progress(stream)),
+    }
+}
+
+/// Why a watcher is refused, in the words of Go's gRPC: clients look for them inside the reason.
+/// What has no text of its own there is a denied permission, as in etcd.
+fn cancel_reason(error: EtcdError) -> String {
+    let told = match error {
+        EtcdError::UserEmpty | EtcdError::InvalidAuthToken | EtcdError::AuthOldRevision => error,
+        _ => EtcdError::PermissionDenied,
+    };
+    let code = match told {
+        EtcdError::UserEmpty | EtcdError::AuthOldRevision => "InvalidArgument",
+        EtcdError::InvalidAuthToken => "Unauthenticated",
+        _ => "PermissionDenied",
+    };
+    format!("rpc error: code = {code} desc = {}", told.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_those_that_clients_look_for() {
+        for (error, reason) in [
+            (
+                EtcdError::UserEmpty,
+                "rpc error: code = InvalidArgument desc = etcdserver: user name is empty",
+            ),
+            (
+                EtcdError::InvalidAuthToken,
+                "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token",
+            ),
+            (
+                EtcdError::AuthOldRevision,
+                "rpc error: code = InvalidArgument desc = etcdserver: revision of auth store is old",
+            ),
+            (
+                EtcdError::UserNotFound,
+                "rpc error: code = PermissionDenied desc = etcdserver: permission denied",
+            ),
+        ] {
+            assert_eq!(cancel_reason(error), reason);
+        }
     }
 }

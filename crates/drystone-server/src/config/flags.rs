@@ -62,7 +62,6 @@ const fn refused(
 
 const NO_BBOLT: &str = "Drystone does not keep its data in bbolt";
 const NO_TLS: &str = "TLS is not served yet; terminate it in front of Drystone";
-const NO_AUTH: &str = "authentication is not served yet";
 const NO_DISCOVERY: &str = "discovery is not served yet; list the members in --initial-cluster";
 const NO_TRACING: &str = "distributed tracing is not served yet";
 const NO_HTTP: &str = "this HTTP listener is not served yet";
@@ -233,9 +232,14 @@ pub(crate) const FLAGS: &[Flag] = &[
     idle("cipher-suites", Kind::Text, "", NO_TLS),
     idle("tls-min-version", Kind::Text, "TLS1.2", NO_TLS),
     idle("tls-max-version", Kind::Text, "", NO_TLS),
-    idle("auth-token", Kind::Text, "simple", NO_AUTH),
-    idle("bcrypt-cost", Kind::Uint, "10", NO_AUTH),
-    idle("auth-token-ttl", Kind::Uint, "300", NO_AUTH),
+    used(
+        "auth-token",
+        Kind::Text,
+        "simple",
+        "simple, or jwt,sign-method=M,pub-key=F,priv-key=F,ttl=D; empty gives out no tokens",
+    ),
+    used("bcrypt-cost", Kind::Uint, "10", "work for the hash of a password, from 4 to 31"),
+    used("auth-token-ttl", Kind::Uint, "300", "seconds that an idle simple token lives"),
     // Logs and tracing.
     used("logger", Kind::OneOf(&["zap"]), "zap", "kept for etcd's manifests; only zap"),
     used("log-outputs", Kind::Text, "default", "default, stderr or stdout"),

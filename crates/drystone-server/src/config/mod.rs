@@ -9,6 +9,7 @@ pub use parse::{Parsed, UsageError, parse};
 pub use urls::{bind_address, parse_urls};
 pub(crate) use urls::{check_urls, split_host_port};
 
+use drystone_auth::TokenSpec;
 use drystone_machine::quota::Quota;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -113,6 +114,12 @@ pub struct Config {
     pub learners_max: usize,
     /// Whether changes of membership that endanger the quorum are refused.
     pub strict_reconfig_check: bool,
+    /// Which tokens are given out and taken.
+    pub auth_token: TokenSpec,
+    /// How long a simple token lives that is not used.
+    pub auth_token_ttl: Duration,
+    /// Work for the hash of a password, as a power of two, from 4 to 31.
+    pub bcrypt_cost: u32,
     /// Interval of progress notices to watchers that asked for them.
     pub watch_progress_interval: Duration,
     /// The least level of messages to log, as `tracing` names it.

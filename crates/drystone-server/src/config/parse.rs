@@ -5,10 +5,13 @@ use super::gates::{COMPACT_HASH_CHECK, Gates, INITIAL_CORRUPT_CHECK};
 use super::{AutoCompaction, ClusterState, Config, LogFormat, parse_urls, urls};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
+use drystone_auth::{COST_MAX, COST_MIN, TokenSpec};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Work for the hash of a password, as in etcd.
+const BCRYPT_COST_DEFAULT: u32 = 10;
 /// Default quota: two GiB.
 const QUOTA_BYTES_DEFAULT: i64 = 2 * 1024 * 1024 * 1024;
 /// The longest election timeout, as in etcd.
@@ -334,6 +337,10 @@ fn build(values: &Values, warnings: &mut Vec<String>) -> Result<Config, UsageErr
         native_snapshot: parse_bool(values.text("native-snapshot")).unwrap_or(false),
         learners_max: usize::try_from(values.int("max-learners")).unwrap_or(1),
         strict_reconfig_check: parse_bool(values.text("strict-reconfig-check")).unwrap_or(true),
+        auth_token: TokenSpec::parse(values.text("auth-token"), parse_duration)
+            .map_err(|error| UsageError::config(format!("--auth-token: {error}")))?,
+        auth_token_ttl: Duration::from_secs(values.uint("auth-token-ttl")),
+        bcrypt_cost: bcrypt_cost(values, warnings),
         watch_progress_interval: interval,
         log_level: values.text("log-level").to_owned(),
         log_format: format,
@@ -384,6 +391,18 @@ fn quota_warning(values: &Values) -> Result<u8, UsageError> {
             "--quota-warning-percent={percent} is more than the whole; use 1 to 100, or 0 for none"
         ))
     })
+}
+
+/// A cost that bcrypt does not have is replaced by the default one, as in etcd.
+fn bcrypt_cost(values: &Values, warnings: &mut Vec<String>) -> u32 {
+    let given = values.uint("bcrypt-cost");
+    match u32::try_from(given) {
+        Ok(cost) if (COST_MIN..=COST_MAX).contains(&cost) => cost,
+        _ => {
+            warnings.push(format!("--bcrypt-cost={given} is not between 4 and 31; using 10"));
+            BCRYPT_COST_DEFAULT
+        }
+    }
 }
 
 fn non_zero(value: u64, default: u64) -> u64 {

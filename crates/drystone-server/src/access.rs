@@ -1,0 +1,356 @@
+//! Who calls, and what that caller may do: the one way from a request to the store.
+//!
+//! A handler that a client reaches gets nowhere without an [`Authority`]: proposals, snapshots,
+//! questions to the apply thread and watchers all ask for one. Nobody can make one but
+//! [`Shared::authorize`], which looks at the caller and at what the request takes, and
+//! [`Authority::of_this_member`], for what the member does on its own account.
+//!
+//! The look here spares the log what would be refused, and guards what never enters it. The
+//! last word on a proposal is the machine's, when it is applied.
+
+use crate::shared::Shared;
+use drystone_api::errors::EtcdError;
+use drystone_api::etcdserverpb as pb;
+use drystone_auth::{Auth, Identity, token_index};
+use drystone_machine::{Attachments, Call, NoAttachments, convert, needs};
+use drystone_types::LeaseId;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tonic::Request;
+use tonic::metadata::MetadataMap;
+
+/// What precedes a token in the way of HTTP.
+const BEARER: &str = "Bearer ";
+
+/// What a call says of its caller.
+#[derive(Clone, Default)]
+pub(crate) struct Caller {
+    token: Option<Arc<str>>,
+}
+
+/// Says whether there is a token, not which.
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").field("has_token", &self.token.is_some()).finish()
+    }
+}
+
+impl Caller {
+    /// Reads `token`, else `authorization`, of which the first value counts. One that is no
+    /// text is a bad token, not none.
+    pub(crate) fn of(metadata: &MetadataMap) -> Self {
+        let value = metadata.get("token").or_else(|| metadata.get("authorization"));
+        Self { token: value.map(|value| strip(value.to_str().unwrap_or_default())) }
+    }
+
+    /// The caller for whom another member passes a call on.
+    pub(crate) fn passed_on(token: Option<&str>) -> Self {
+        Self { token: token.map(strip) }
+    }
+
+    /// The token, for the member that a call is passed on to.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+}
+
+/// Who calls, and what is asked.
+pub(crate) fn split<T>(request: Request<T>) -> (Caller, T) {
+    (Caller::of(request.metadata()), request.into_inner())
+}
+
+fn strip(token: &str) -> Arc<str> {
+    token.strip_prefix(BEARER).unwrap_or(token).into()
+}
+
+/// A request that says what is asked: what it takes follows from that alone.
+pub(crate) trait Asks {
+    /// The same request, among all that can be asked.
+    fn call(&self) -> Call<'_>;
+}
+
+macro_rules! asks {
+    ($($message:ident as $call:ident),* $(,)?) => {
+        $(impl Asks for pb::$message {
+            fn call(&self) -> Call<'_> {
+                Call::$call(self)
+            }
+        })*
+    };
+}
+
+asks! {
+    RangeRequest as Range,
+    PutRequest as Put,
+    DeleteRangeRequest as DeleteRange,
+    TxnRequest as Txn,
+    CompactionRequest as Compact,
+    WatchCreateRequest as WatchCreate,
+    LeaseGrantRequest as LeaseGrant,
+    LeaseRevokeRequest as LeaseRevoke,
+    LeaseKeepAliveRequest as LeaseKeepAlive,
+    LeaseTimeToLiveRequest as LeaseTimeToLive,
+    LeaseLeasesRequest as LeaseLeases,
+    MemberAddRequest as MemberAdd,
+    MemberRemoveRequest as MemberRemove,
+    MemberUpdateRequest as MemberUpdate,
+    MemberListRequest as MemberList,
+    MemberPromoteRequest as MemberPromote,
+    AlarmRequest as Alarm,
+    StatusRequest as Status,
+    DefragmentRequest as Defragment,
+    HashRequest as Hash,
+    HashKvRequest as HashKv,
+    SnapshotRequest as Snapshot,
+    MoveLeaderRequest as MoveLeader,
+    DowngradeRequest as Downgrade,
+    AuthEnableRequest as AuthEnable,
+    AuthDisableRequest as AuthDisable,
+    AuthStatusRequest as AuthStatus,
+    AuthenticateRequest as Authenticate,
+    AuthUserAddRequest as UserAdd,
+    AuthUserGetRequest as UserGet,
+    AuthUserListRequest as UserList,
+    AuthUserDeleteRequest as UserDelete,
+    AuthUserChangePasswordRequest as UserChangePassword,
+    AuthUserGrantRoleRequest as UserGrantRole,
+    AuthUserRevokeRoleRequest as UserRevokeRole,
+    AuthRoleAddRequest as RoleAdd,
+    AuthRoleGetRequest as RoleGet,
+    AuthRoleListRequest as RoleList,
+    AuthRoleDeleteRequest as RoleDelete,
+    AuthRoleGrantPermissionRequest as RoleGrantPermission,
+    AuthRoleRevokePermissionRequest as RoleRevokePermission,
+}
+
+/// Leave to act, for somebody who was recognised, or for the member itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Authority {
+    who: Option<Identity>,
+    /// Whether permissions were asked for when it was given, and at which auth revision.
+    given: Given,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Given {
+    ToThisMember,
+    WhileOff,
+    At(u64),
+}
+
+impl Authority {
+    /// For what no client asked for: alarms, the end of leases, the member's own name,
+    /// automatic compaction, questions of other members. Never for a client's request.
+    pub(crate) fn of_this_member() -> Self {
+        Self { who: Some(Identity::server()), given: Given::ToThisMember }
+    }
+
+    /// Who acts, as an entry of the log says it.
+    pub(crate) fn who(&self) -> Option<&Identity> {
+        self.who.as_ref()
+    }
+
+    /// Whether nothing has changed since it was given. State that was frozen before this look
+    /// holds nothing that a right was taken away for.
+    ///
+    /// # Errors
+    /// [`EtcdError::AuthOldRevision`] when users, roles or permissions have changed.
+    fn holds(&self, auth: &Auth) -> Result<(), EtcdError> {
+        let holds = match self.given {
+            Given::ToThisMember => true,
+            Given::WhileOff => !auth.is_enabled(),
+            Given::At(revision) => !auth.is_enabled() || auth.revision() == revision,
+        };
+        if holds { Ok(()) } else { Err(EtcdError::AuthOldRevision) }
+    }
+}
+
+/// A request, and the leave to carry it out.
+#[derive(Debug)]
+pub(crate) struct Authorized<T> {
+    request: T,
+    authority: Authority,
+}
+
+impl<T> Authorized<T> {
+    /// The request and the leave.
+    pub(crate) fn into_parts(self) -> (T, Authority) {
+        (self.request, self.authority)
+    }
+}
+
+/// Keys of leases that are part of an answer, which so needs leave to read them.
+pub(crate) struct Answered<'a>(pub(crate) &'a [bytes::Bytes]);
+
+impl Attachments for Answered<'_> {
+    fn attached(&self, _: LeaseId) -> Vec<bytes::Bytes> {
+        self.0.to_vec()
+    }
+
+    fn all_attached(&self) -> Vec<bytes::Bytes> {
+        self.0.to_vec()
+    }
+}
+
+/// Whether `who` may do what `call` takes.
+pub(crate) fn decide(
+    auth: &Auth,
+    who: Option<&Identity>,
+    call: &Call<'_>,
+    attachments: &dyn Attachments,
+) -> Result<(), EtcdError> {
+    if auth.is_open_to(who) {
+        return Ok(());
+    }
+    auth.decide(who, &needs(call, attachments)).map_err(convert::denial)
+}
+
+impl Shared {
+    /// Recognises the caller and looks whether it may do what `request` takes, by what this
+    /// member has applied. What hangs on leases is left out; whoever answers with keys of a
+    /// lease, or renews one, asks again with them.
+    ///
+    /// # Errors
+    /// [`EtcdError::InvalidAuthToken`] for a token that is none of ours, or why not.
+    pub(crate) async fn authorize<T: Asks>(
+        &self,
+        caller: &Caller,
+        request: T,
+    ) -> Result<Authorized<T>, EtcdError> {
+        if let Err(error) = self.look(caller, &request) {
+            self.await_token(caller, error).await?;
+        }
+        let authority = self.look(caller, &request)?;
+        Ok(Authorized { request, authority })
+    }
+
+    /// [`Shared::authorize`] for what will be proposed, or must not be refused because this
+    /// member lags: before it refuses, it waits for what was acknowledged anywhere.
+    ///
+    /// # Errors
+    /// As [`Shared::authorize`], and those of a linearizable read.
+    pub(crate) async fn authorize_change<T: Asks>(
+        &self,
+        caller: &Caller,
+        request: T,
+    ) -> Result<Authorized<T>, EtcdError> {
+        let authority = match self.look(caller, &request) {
+            Ok(authority) => authority,
+            Err(_) => {
+                self.confirm_read().await?;
+                self.look(caller, &request)?
+            }
+        };
+        Ok(Authorized { request, authority })
+    }
+
+    fn look(&self, caller: &Caller, request: &impl Asks) -> Result<Authority, EtcdError> {
+        let auth = self.auth();
+        let who = self.recognise(&auth, caller)?;
+        decide(&auth, who.as_ref(), &request.call(), &NoAttachments)?;
+        let given = if auth.is_enabled() { Given::At(auth.revision()) } else { Given::WhileOff };
+        Ok(Authority { who, given })
+    }
+
+    /// The identity behind a caller's token. The revision is that of `auth`, which so must be
+    /// read before the token: a change in between makes the identity too old, never too new.
+    fn recognise(&self, auth: &Auth, caller: &Caller) -> Result<Option<Identity>, EtcdError> {
+        let Some(token) = caller.token.as_deref().filter(|_| auth.is_enabled()) else {
+            return Ok(None);
+        };
+        let spoken = self.tokens.read(token, self.now()).ok_or(EtcdError::InvalidAuthToken)?;
+        let revision = spoken.revision.unwrap_or_else(|| auth.revision());
+        Ok(Some(Identity { user: spoken.user, revision }))
+    }
+
+    /// Waits, if `error` is that a token is not known, and the entry that makes it known may
+    /// not have been applied here yet. Otherwise the error stands.
+    async fn await_token(&self, caller: &Caller, error: EtcdError) -> Result<(), EtcdError> {
+        let index = caller.token.as_deref().and_then(token_index);
+        let applied = self.status.applied.load(Ordering::Acquire);
+        if error != EtcdError::InvalidAuthToken || index.is_none_or(|index| index < applied) {
+            return Err(error);
+        }
+        self.confirm_read().await
+    }
+
+    /// A frozen state of the keys, for whoever has leave to read in it.
+    ///
+    /// # Errors
+    /// [`EtcdError::AuthOldRevision`] when what may be read changed since leave was given.
+    pub(crate) fn snapshot(
+        &self,
+        authority: &Authority,
+    ) -> Result<drystone_mvcc::Snapshot, EtcdError> {
+        // The machine publishes permissions before keys: the look comes after the freezing.
+        let snapshot = self.view.read().reader(authority).snapshot();
+        authority.holds(&self.auth())?;
+        Ok(snapshot)
+    }
+
+    /// Leave to answer with, or act on, the keys of a lease.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn allow_keys(
+        &self,
+        authority: &Authority,
+        request: &impl Asks,
+        keys: &[bytes::Bytes],
+    ) -> Result<(), EtcdError> {
+        decide(&self.auth(), authority.who(), &request.call(), &Answered(keys))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(pairs: &[(&'static str, &'static str)]) -> Option<String> {
+        let mut metadata = MetadataMap::new();
+        for (key, value) in pairs {
+            metadata.append(*key, value.parse().unwrap());
+        }
+        token(&metadata)
+    }
+
+    fn token(metadata: &MetadataMap) -> Option<String> {
+        Caller::of(metadata).token().map(str::to_owned)
+    }
+
+    #[test]
+    fn the_token_comes_first_and_only_its_first_value() {
+        assert_eq!(caller(&[]), None);
+        assert_eq!(caller(&[("authorization", "a")]).as_deref(), Some("a"));
+        assert_eq!(caller(&[("authorization", "a"), ("token", "t")]).as_deref(), Some("t"));
+        assert_eq!(caller(&[("token", "t"), ("token", "u")]).as_deref(), Some("t"));
+        assert_eq!(caller(&[("token", "")]).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn bearer_is_stripped_once_and_as_it_is_written() {
+        assert_eq!(caller(&[("token", "Bearer t")]).as_deref(), Some("t"));
+        assert_eq!(caller(&[("authorization", "Bearer Bearer t")]).as_deref(), Some("Bearer t"));
+        for other in ["bearer t", "Bearert", " Bearer t"] {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("token", other.parse().unwrap());
+            assert_eq!(token(&metadata).as_deref(), Some(other));
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_no_text_is_a_bad_one() {
+        let mut metadata = MetadataMap::new();
+        let bytes = http::HeaderValue::from_bytes(b"\xff\xfe").unwrap();
+        metadata.as_mut().insert("token", bytes);
+        assert_eq!(token(&metadata).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn debug_output_has_no_token() {
+        let caller = Caller { token: Some(strip("hsuEZDJyIutCAcuV.44")) };
+        let shown = format!("{caller:?}");
+        assert!(!shown.contains("hsuEZ"), "{shown}");
+    }
+}
