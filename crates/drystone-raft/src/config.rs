@@ -26,7 +26,8 @@ pub struct Config {
     /// proposal is always let in when nothing waits.
     pub uncommitted_bytes_max: u64,
     /// Bytes of log that wait to be applied. Beyond it a leader refuses proposals, and a
-    /// follower leaves appended entries unanswered until it has caught up.
+    /// follower that has something to apply leaves appended entries unanswered until it has
+    /// caught up.
     pub unapplied_bytes_max: u64,
     /// Bytes of committed entries handed out in one [`Ready`](crate::Ready); a larger entry
     /// comes alone.

@@ -85,8 +85,13 @@ impl Replica {
                 Err(StepError::LogLost { commit: message.commit, last })
             }
             // Applying has fallen too far behind: the leader sends again what is not answered.
+            // Unless nothing is there to be applied: what is not committed may wait for just this
+            // message, since a new leader commits nothing before an entry of its own term. It
+            // stays bounded, for leaders with so much propose nothing more.
             MessageKind::Append => {
-                let full = self.unapplied_bytes() >= self.config.unapplied_bytes_max;
+                let log = &self.raw.raft.raft_log;
+                let full = self.unapplied_bytes() >= self.config.unapplied_bytes_max
+                    && log.applied < log.committed;
                 if full {
                     mark!("raft.append_refused_unapplied");
                 }

@@ -141,8 +141,8 @@ fn proposals_are_bounded() {
     assert_eq!(replica.propose(bytes(1)), Err(ProposeError::Transferring));
 }
 
-#[test]
-fn a_follower_that_cannot_apply_takes_no_more() {
+/// A follower that may hold hardly more than two entries before it applies them.
+fn narrow_follower() -> Replica {
     let recovered = Recovered { conf_state: conf(&[1, 2, 3], &[]), ..Recovered::default() };
     let config = Config {
         entry_bytes_max_per_message: 100,
@@ -150,19 +150,38 @@ fn a_follower_that_cannot_apply_takes_no_more() {
         unapplied_bytes_max: 101,
         ..Config::new(ME)
     };
-    let mut replica = start(config, recovered);
-    replica.step(append(1, 0, 0, vec![entry(1, 1, "x"), entry(2, 1, "y")], 0)).unwrap();
-    settle(&mut replica);
-    assert!(replica.unapplied_bytes() >= 101);
+    start(config, recovered)
+}
+
+#[test]
+fn a_follower_that_cannot_apply_takes_no_more() {
+    let mut replica = narrow_follower();
+    replica.step(append(1, 0, 0, vec![entry(1, 1, "x"), entry(2, 1, "y")], 1)).unwrap();
+    let mut handed_out = 0;
+    while let Some(ready) = replica.ready() {
+        handed_out += ready.committed.len();
+        replica.log_persisted(ready.number);
+    }
+    assert!(replica.unapplied_bytes() >= 101 && handed_out == 1);
     replica.step(append(1, 2, 1, vec![entry(3, 1, "z")], 2)).unwrap();
-    assert!(settle(&mut replica).messages.is_empty());
     assert_eq!(replica.last_index(), LogIndex(2));
     // Heartbeats still tell it what it may apply.
     replica.step(Message { commit: LogIndex(2), ..from(TWO, MessageKind::Heartbeat, 1) }).unwrap();
-    assert_eq!(settle(&mut replica).committed.len(), 2);
+    assert_eq!(settle(&mut replica).committed.len(), 1);
     assert_eq!(replica.unapplied_bytes(), 0);
     replica.step(append(1, 2, 1, vec![entry(3, 1, "z")], 2)).unwrap();
     assert_eq!(replica.last_index(), LogIndex(3));
+}
+
+#[test]
+fn a_follower_full_of_what_is_not_committed_takes_what_commits_it() {
+    let mut replica = narrow_follower();
+    replica.step(append(1, 0, 0, vec![entry(1, 1, "x"), entry(2, 1, "y")], 0)).unwrap();
+    settle(&mut replica);
+    assert!(replica.unapplied_bytes() >= 101, "as much as it may hold, and nothing to apply");
+    // The next leader commits all of it by an entry of its own term, and by nothing else.
+    replica.step(append(2, 2, 1, vec![entry(3, 2, "")], 0)).unwrap();
+    assert_eq!(settle(&mut replica).of(MessageKind::AppendResponse, TWO).index, LogIndex(3));
 }
 
 #[test]
