@@ -24,10 +24,12 @@ pub(crate) fn is_command_of(command: &InternalRaftRequest, request: &Request) ->
         Request::LeaseRevoke(request) => {
             command.lease_revoke.is_some_and(|logged| logged.id == request.id)
         }
+        Request::Alarm(request) => command.alarm.as_ref() == Some(request),
         Request::Range(_)
         | Request::LeaseKeepAlive(_)
         | Request::LeaseTimeToLive(_)
-        | Request::LeaseLeases => false,
+        | Request::LeaseLeases
+        | Request::Members(_) => false,
     }
 }
 
@@ -39,11 +41,13 @@ pub(crate) fn is_logged(request: &Request) -> bool {
         | Request::DeleteRange(_)
         | Request::Compaction(_)
         | Request::LeaseGrant(_)
-        | Request::LeaseRevoke(_) => true,
+        | Request::LeaseRevoke(_)
+        | Request::Alarm(_) => true,
         Request::Range(_)
         | Request::LeaseKeepAlive(_)
         | Request::LeaseTimeToLive(_)
-        | Request::LeaseLeases => false,
+        | Request::LeaseLeases
+        | Request::Members(_) => false,
     }
 }
 
@@ -105,6 +109,8 @@ pub(crate) fn revision(response: &Response) -> Option<i64> {
         Response::LeaseKeepAlive(answer) => &answer.header,
         Response::LeaseTimeToLive(answer) => &answer.header,
         Response::LeaseLeases(answer) => &answer.header,
+        Response::Alarm(answer) => &answer.header,
+        Response::Members(answer) => &answer.header,
     };
     header.map(|header| header.revision)
 }
@@ -150,6 +156,11 @@ pub(crate) fn agrees(response: &Response, expected: &Response) -> bool {
             let mut answer = *answer;
             answer.header = bare(&answer.header);
             Response::LeaseRevoke(answer)
+        }
+        Response::Alarm(answer) => {
+            let mut answer = answer.clone();
+            answer.header = bare(&answer.header);
+            Response::Alarm(answer)
         }
         other => other.clone(),
     };

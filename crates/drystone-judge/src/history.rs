@@ -2,11 +2,13 @@
 
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
-    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse,
-    InternalRaftRequest, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest,
-    LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse,
-    LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, PutRequest, PutResponse, RangeRequest,
-    RangeResponse, TxnRequest, TxnResponse, WatchCancelRequest, WatchCreateRequest, WatchResponse,
+    AlarmRequest, AlarmResponse, CompactionRequest, CompactionResponse, DeleteRangeRequest,
+    DeleteRangeResponse, InternalRaftRequest, LeaseGrantRequest, LeaseGrantResponse,
+    LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest,
+    LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, MemberAddRequest,
+    MemberListRequest, MemberListResponse, MemberPromoteRequest, MemberRemoveRequest,
+    MemberUpdateRequest, PutRequest, PutResponse, RangeRequest, RangeResponse, TxnRequest,
+    TxnResponse, WatchCancelRequest, WatchCreateRequest, WatchResponse,
 };
 use drystone_types::{LogIndex, MemberId, Term};
 use std::time::Duration;
@@ -95,6 +97,20 @@ pub enum Request {
     LeaseKeepAlive(LeaseKeepAliveRequest),
     LeaseTimeToLive(LeaseTimeToLiveRequest),
     LeaseLeases,
+    Alarm(AlarmRequest),
+    Members(MembersRequest),
+}
+
+/// What is asked about the members of a cluster. A history does not say who belongs to it, so
+/// these are for a driver that sees the configuration; the judges here leave them alone.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each is the request it carries")]
+pub enum MembersRequest {
+    Add(MemberAddRequest),
+    Remove(MemberRemoveRequest),
+    Update(MemberUpdateRequest),
+    Promote(MemberPromoteRequest),
+    List(MemberListRequest),
 }
 
 /// What a client was told.
@@ -127,6 +143,9 @@ pub enum Response {
     LeaseKeepAlive(LeaseKeepAliveResponse),
     LeaseTimeToLive(LeaseTimeToLiveResponse),
     LeaseLeases(LeaseLeasesResponse),
+    Alarm(AlarmResponse),
+    /// To any [`MembersRequest`]: the members as they are afterwards.
+    Members(MemberListResponse),
 }
 
 /// One watch stream from its opening to its end.

@@ -54,8 +54,8 @@ mod watches;
 mod witness;
 
 pub use history::{
-    Committed, History, LeaseClock, Operation, Outcome, Request, Response, StreamEnd, StreamEvent,
-    StreamHeard, WatchStream,
+    Committed, History, LeaseClock, MembersRequest, Operation, Outcome, Request, Response,
+    StreamEnd, StreamEvent, StreamHeard, WatchStream,
 };
 pub use leases::leases;
 pub use model::{Lease, Model, TTL_SECONDS_MIN};

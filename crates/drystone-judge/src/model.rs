@@ -12,10 +12,10 @@ use crate::history::Response;
 use bytes::Bytes;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
-    AlarmRequest, AlarmType, CompactionRequest, CompactionResponse, DeleteRangeRequest,
-    DeleteRangeResponse, InternalRaftRequest, LeaseCheckpointRequest, LeaseGrantRequest,
-    LeaseGrantResponse, LeaseRevokeRequest, LeaseRevokeResponse, PutRequest, PutResponse,
-    RangeRequest, RangeResponse, RequestOp, ResponseHeader, TxnRequest, TxnResponse,
+    AlarmMember, AlarmRequest, AlarmResponse, AlarmType, CompactionRequest, CompactionResponse,
+    DeleteRangeRequest, DeleteRangeResponse, InternalRaftRequest, LeaseCheckpointRequest,
+    LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeRequest, LeaseRevokeResponse, PutRequest,
+    PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseHeader, TxnRequest, TxnResponse,
     alarm_request::AlarmAction, request_op,
 };
 use drystone_api::limits::LEASE_TTL_SECONDS_MAX;
@@ -147,8 +147,8 @@ impl Model {
         self.view().read_txn(txn)
     }
 
-    /// Applies one command of the log. `None` is the answer to commands that tell nothing of
-    /// keys or leases: checkpoints, alarms, and what concerns members and versions.
+    /// Applies one command of the log. `None` is the answer to commands that nobody waits for:
+    /// checkpoints, and what concerns members and versions.
     ///
     /// # Errors
     /// What the cluster refuses the command with; nothing was changed then, except by a
@@ -172,10 +172,9 @@ impl Model {
             self.revoke(revoke).map(|answer| Some(Response::LeaseRevoke(answer)))
         } else if let Some(checkpoint) = &command.lease_checkpoint {
             self.checkpoint(checkpoint).map(|()| None)
+        } else if let Some(alarm) = &command.alarm {
+            Ok(Some(Response::Alarm(self.alarm(alarm))))
         } else {
-            if let Some(alarm) = &command.alarm {
-                self.alarm(alarm);
-            }
             Ok(None)
         };
         match &answer {
@@ -197,7 +196,7 @@ impl Model {
     }
 
     /// A number that is equal for equal states with equal pasts of their keys, and different
-    /// for others but by accident. Alarms do not count.
+    /// for others but by accident.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint ^ hash(&(self.revision, self.compacted))
@@ -326,15 +325,34 @@ impl Model {
         Ok(())
     }
 
-    fn alarm(&mut self, request: &AlarmRequest) {
+    /// Changes alarms, and answers those concerned: all of the kind that is asked for, the one
+    /// that is set now, or the one that was cleared. No kind is a wildcard for changes.
+    fn alarm(&mut self, request: &AlarmRequest) -> AlarmResponse {
         let alarm = (request.member_id, request.alarm);
         let is_alarm = request.alarm == AlarmType::Nospace as i32
             || request.alarm == AlarmType::Corrupt as i32;
-        if is_alarm && request.action == AlarmAction::Activate as i32 {
-            self.alarms.insert(alarm);
-        } else if is_alarm && request.action == AlarmAction::Deactivate as i32 {
-            self.alarms.remove(&alarm);
-        }
+        let concerned: Vec<(u64, i32)> = if request.action == AlarmAction::Get as i32 {
+            let asked = |set: &&(u64, i32)| !is_alarm || set.1 == request.alarm;
+            self.alarms.iter().filter(asked).copied().collect()
+        } else if is_alarm && request.action == AlarmAction::Activate as i32 {
+            if self.alarms.insert(alarm) {
+                self.fingerprint ^= hash(&alarm);
+            }
+            vec![alarm]
+        } else if is_alarm && self.alarms.remove(&alarm) {
+            self.fingerprint ^= hash(&alarm);
+            vec![alarm]
+        } else {
+            Vec::new()
+        };
+        let alarms = concerned.into_iter();
+        let alarms = alarms.map(|(member_id, alarm)| AlarmMember { member_id, alarm }).collect();
+        AlarmResponse { header: header(self.revision), alarms }
+    }
+
+    /// The alarms that are set: each a member's id and the number of its kind, ascending.
+    pub fn alarms(&self) -> impl Iterator<Item = (u64, i32)> {
+        self.alarms.iter().copied()
     }
 
     fn set_lease(&mut self, id: i64, lease: Option<Lease>) {

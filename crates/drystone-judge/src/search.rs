@@ -10,8 +10,8 @@
 //!   revisions are in: states share the versions of their keys, so that each can answer them.
 //! * What nobody knows the outcome of may happen at any time after its call, or never.
 //! * A lease may end by itself any time after its time has passed since the call of its grant.
-//!   Nothing else happens that no client asked for: a cluster that compacts by itself, or that
-//!   has alarms set by hand, is for the witness.
+//!   Nothing else happens that no client asked for: a cluster that compacts or raises alarms by
+//!   itself is for the witness.
 
 use crate::answer::{agrees, is_logged, is_refused_unseen, is_serializable, revision};
 use crate::history::{History, Operation, Outcome, Request, Response};
@@ -269,6 +269,7 @@ fn command(request: &Request, outcome: &Outcome) -> Option<InternalRaftRequest> 
         }
         Request::Compaction(request) => command.compaction = Some(*request),
         Request::LeaseRevoke(request) => command.lease_revoke = Some(*request),
+        Request::Alarm(request) => command.alarm = Some(*request),
         Request::LeaseGrant(request) => {
             let mut request = *request;
             if let Outcome::Answered(Response::LeaseGrant(answer)) = outcome {

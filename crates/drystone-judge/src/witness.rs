@@ -224,6 +224,7 @@ impl Sweep<'_> {
                 self.lease_read(&Describe(number, operation));
                 None
             }
+            Request::Members(_) => None,
             request if is_serializable(request) => {
                 let key = (operation.client, operation.member);
                 let floor = self.seen.get(&key).copied().unwrap_or(0);

@@ -432,10 +432,12 @@ impl Machine {
             || request.lease_grant.is_some()
             || request.lease_revoke.is_some();
         if writes && self.alarms.is_set(Alarm::Corrupt) {
+            mark!("machine.refused_as_corrupt");
             return Some(EtcdError::Corrupt);
         }
         let adds = quota::cost(request) > 0;
         if adds && self.alarms.is_set(Alarm::NoSpace) {
+            mark!("machine.refused_for_space");
             return Some(EtcdError::NoSpace);
         }
         None
@@ -594,6 +596,7 @@ impl Machine {
                 Ok(Answer::Empty)
             }
             Err(refused) => {
+                mark!("machine.change_refused");
                 output.membership.push((entry.index, false));
                 Err(change_refusal(refused))
             }

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use drystone_backend::{BackendError, Batch, Read, Table};
+use drystone_probe::planted;
 use drystone_types::{ClusterId, ConfState, MemberId};
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
@@ -172,6 +173,9 @@ impl Membership {
                 .ok()
                 .and_then(|hex| u64::from_str_radix(hex, 16).ok())
             {
+                Some(_) if planted!("machine.removed_forgotten_after_reopening") => {
+                    ControlFlow::Break(())
+                }
                 Some(id) => {
                     loaded.removed.insert(MemberId(id));
                     ControlFlow::Continue(())
@@ -242,7 +246,7 @@ impl Membership {
         match change {
             Change::Add(member) => {
                 let id = member.member_id();
-                if self.is_removed(id) {
+                if self.is_removed(id) && !planted!("machine.removed_id_taken_back") {
                     return Err(ChangeError::NotFound);
                 }
                 if self.members.contains_key(&id) {

@@ -203,7 +203,7 @@ fn membership(entries: &[Entry], judged: &[(LogIndex, bool)]) -> Vec<(LogIndex, 
         .map(|(index, valid)| {
             let entry = entries.iter().find(|entry| entry.index == *index);
             let change = entry
-                .filter(|_| *valid)
+                .filter(|_| *valid || planted!("member.refused_change_carried_out"))
                 .and_then(|entry| ConfChange::decode(&entry.data).ok())
                 .unwrap_or_else(ConfChange::nothing);
             (*index, change)

@@ -93,6 +93,12 @@ pub const FAULTS: &[PlantedFault] = &[
         "witness: a lease ended before its time, renewed with the leader between",
     ),
     fault(
+        "machine.alarm_not_recorded",
+        None,
+        "An alarm is kept in memory and not in the store.",
+        "store: alarms after a restart are not the model's",
+    ),
+    fault(
         "machine.index_after_data",
         None,
         "The applied index is written after the data, in a write of its own: a crash between \
@@ -118,6 +124,18 @@ pub const FAULTS: &[PlantedFault] = &[
         None,
         "A restart or an installed snapshot begins without leases.",
         "store: leases after a restart are not the model's",
+    ),
+    fault(
+        "machine.removed_forgotten_after_reopening",
+        None,
+        "A restarted member does not know any more who was removed.",
+        "store: members are not those of the log",
+    ),
+    fault(
+        "machine.removed_id_taken_back",
+        None,
+        "A member may be added under the id of one that was removed.",
+        "store: the addition is answered otherwise than the log says",
     ),
     fault(
         "machine.revoke_in_many_revisions",
@@ -182,6 +200,12 @@ pub const FAULTS: &[PlantedFault] = &[
         None,
         "A leader serves reads at its commit index without asking anyone.",
         "witness: a deposed leader's read misses a write that was answered before",
+    ),
+    fault(
+        "member.refused_change_carried_out",
+        None,
+        "A change of membership that the machine refused is carried out by raft.",
+        "raft: it counts others than those who belong to the cluster",
     ),
     fault(
         "member.send_before_sync",
@@ -329,11 +353,23 @@ pub const FAULTS: &[PlantedFault] = &[
         "raft: entries are acknowledged before they are durable",
     ),
     fault(
+        "raft.learner_votes",
+        None,
+        "Raft counts a learner as a voter.",
+        "raft: it counts others than those who belong to the cluster",
+    ),
+    fault(
         "raft.read_nonce_repeated",
         Some(20418),
         "The replica names all reads alike: a late answer to one confirms another.",
         "an assertion of the replica in debug builds; witness: a read misses a write that was \
          answered before",
+    ),
+    fault(
+        "raft.removed_member_counts",
+        None,
+        "Raft goes on counting a member that was removed.",
+        "raft: it counts others than those who belong to the cluster",
     ),
     fault(
         "raft.vote_given_unsynced",

@@ -3,12 +3,16 @@
 use crate::knobs::Knobs;
 use crate::plan::{
     Ask, Compare, CompareTarget, Crash, DiskOp, Fault, Keys, Misread, Moment, Op, Plan, Put, Range,
-    Rev, Step, Txn, TxnOp, Watch, What,
+    Rev, Step, Txn, TxnOp, Watch, What, Who,
 };
 use crate::random::{Draw, Purpose, stream};
 use rand::Rng;
 use rand::rngs::StdRng;
 
+/// Numbers of etcd's `AlarmAction`.
+const GET: i32 = 0;
+const ACTIVATE: i32 = 1;
+const DEACTIVATE: i32 = 2;
 /// How deep transactions nest here.
 const TXN_DEPTH_MAX: u32 = 3;
 
@@ -19,6 +23,7 @@ impl Plan {
         let knobs = Knobs::draw(seed);
         let mut steps = Workload::new(seed, &knobs).steps();
         steps.extend(faults(seed, &knobs));
+        steps.extend(Operators::new(seed, &knobs).steps());
         steps.sort_by_key(|step| step.at_ms);
         Self { seed, knobs, steps }
     }
@@ -268,6 +273,138 @@ impl<'a> Workload<'a> {
             no_delete: self.rng.percent(10),
         }
     }
+}
+
+/// Those who change the membership of a seed's cluster, and look after its alarms.
+struct Operators<'a> {
+    rng: StdRng,
+    knobs: &'a Knobs,
+    /// Addresses from here on were given to nobody.
+    next_address: u16,
+}
+
+impl<'a> Operators<'a> {
+    fn new(seed: u64, knobs: &'a Knobs) -> Self {
+        let rng = stream(seed, Purpose::Members);
+        Self { rng, knobs, next_address: u16::from(knobs.members) }
+    }
+
+    fn steps(mut self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for number in 0..self.knobs.changes + self.knobs.alarms {
+            let mut at_ms = self.rng.random_range(0..self.knobs.duration_ms);
+            let client = self.rng.random_range(0..self.knobs.clients);
+            let changes = number < self.knobs.changes;
+            for what in if changes { self.change() } else { self.alarm() } {
+                let what = match what {
+                    Change::Ask(op) => What::Ask(Ask {
+                        client,
+                        member: self.rng.random(),
+                        retries: self.rng.pick(&[0, 1, 3, 6]),
+                        op,
+                    }),
+                    Change::Fault(fault) => What::Fault(fault),
+                };
+                steps.push(Step { at_ms, what });
+                at_ms += self.rng.magnitude(1, 3_000);
+            }
+        }
+        steps
+    }
+
+    fn address(&mut self) -> u16 {
+        self.rng.random_range(0..self.next_address)
+    }
+
+    fn fresh(&mut self) -> u16 {
+        self.next_address += 1;
+        self.next_address - 1
+    }
+
+    fn add(&mut self, address: u16, learner: bool) -> Change {
+        let start_ms = self.rng.magnitude(1, 4_000);
+        Change::Ask(Op::MemberAdd { address, learner, start_ms })
+    }
+
+    fn who(&mut self) -> Who {
+        match self.rng.random_range(0..16) {
+            0..=4 => Who::At(self.address()),
+            5 | 6 => Who::Leader,
+            7 | 8 => Who::Asked,
+            9..=11 => Who::Down,
+            12 | 13 => Who::Learner,
+            14 => Who::Removed,
+            _ => Who::Nobody,
+        }
+    }
+
+    /// An alarm that is raised, looked at and cleared, if whoever clears it names it.
+    fn alarm(&mut self) -> Vec<Change> {
+        let who = self.rng.pick(&[Who::At(0), Who::At(1), Who::Asked, Who::Nobody]);
+        let alarm = self.rng.pick(&[1, 1, 1, 2, 0]);
+        let op = |action, who, alarm| Change::Ask(Op::Alarm { action, who, alarm });
+        let kind = self.rng.pick(&[0, 1, 2]);
+        let mut steps = vec![op(ACTIVATE, who, alarm)];
+        if self.rng.percent(50) {
+            steps.push(op(GET, Who::Nobody, kind));
+        }
+        if self.rng.percent(10) {
+            steps.push(op(DEACTIVATE, Who::Nobody, kind));
+        }
+        if self.rng.percent(80) {
+            steps.push(op(DEACTIVATE, who, alarm));
+        }
+        steps
+    }
+
+    /// What belongs to one change, in order, with time between.
+    fn change(&mut self) -> Vec<Change> {
+        let ask = Change::Ask;
+        match self.rng.random_range(0..20) {
+            0..=3 => {
+                let address = self.fresh();
+                vec![self.add(address, false)]
+            }
+            4..=6 => {
+                // A learner that is to vote, early or late, more than once when in doubt.
+                let address = self.fresh();
+                let promote = || ask(Op::MemberPromote { who: Who::At(address) });
+                vec![self.add(address, true), promote(), promote()]
+            }
+            7 => {
+                // Taken, or that of a member that was removed.
+                let (address, learner) = (self.address(), self.rng.percent(30));
+                vec![self.add(address, learner)]
+            }
+            8 => vec![ask(Op::MemberPromote { who: self.who() })],
+            9..=12 => vec![ask(Op::MemberRemove { who: self.who() })],
+            13 => {
+                let fresh = self.rng.percent(60);
+                let address = if fresh { self.fresh() } else { self.address() };
+                vec![ask(Op::MemberUpdate { who: self.who(), address })]
+            }
+            14 | 15 => {
+                // One whose disk is gone is replaced at its address.
+                let member = self.rng.random();
+                let lost = Change::Fault(Fault::LoseDisk { member });
+                let address = self.rng.random_range(0..u16::from(self.knobs.members));
+                vec![
+                    lost,
+                    ask(Op::MemberRemove { who: Who::Down }),
+                    self.add(address, self.knobs.learners_max > 1),
+                    ask(Op::MemberPromote { who: Who::At(address) }),
+                ]
+            }
+            16 | 17 => vec![ask(Op::MemberList { linearizable: self.rng.percent(60) })],
+            _ => vec![Change::Fault(Fault::MoveLeader { member: self.rng.random() })],
+        }
+    }
+}
+
+/// One part of a change of membership.
+enum Change {
+    Ask(Op),
+    Fault(Fault),
 }
 
 /// The faults of a seed. Each seed may have all kinds of them or only a few.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use drystone_api::etcdserverpb::WatchCreateRequest;
 use drystone_backend::MemBackend;
 use drystone_judge::Request;
+use drystone_machine::Change;
 use drystone_member::{
     Append, Applier, Done, Feed, LeaderCommand, Leadership, LogWriter, Node, Work,
 };
@@ -32,8 +33,18 @@ pub(crate) struct Disks {
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) id: MemberId,
-    /// Nothing once the disk is lost.
+    /// Which address it has.
+    pub(crate) address: u16,
+    /// Nothing before it has started for the first time, and once the disk is lost.
     pub(crate) disks: Option<Disks>,
+    /// It was added and has not started yet.
+    pub(crate) is_awaited: bool,
+    /// Somebody knows that it was removed.
+    pub(crate) is_removed: bool,
+    /// It was removed, and it has ended for good.
+    pub(crate) is_retired: bool,
+    /// When its process started.
+    pub(crate) up_since: Micros,
     pub(crate) process: Option<Process>,
     /// Raised at each start and end: what was meant for an earlier process reaches nobody.
     pub(crate) incarnation: u64,
@@ -69,7 +80,16 @@ pub(crate) enum Actor {
 /// What the node takes in: as the server's member thread does.
 #[derive(Debug)]
 pub(crate) enum Input {
-    Propose { id: u64, data: Bytes },
+    Propose {
+        id: u64,
+        data: Bytes,
+    },
+    Change {
+        id: u64,
+        change: Change,
+    },
+    /// Looks whether a learner has caught up, on behalf of an ask.
+    CheckLearner(MemberId, u64),
     Lead(LeaderCommand),
     Read(Token),
     Peer(Message),
@@ -78,6 +98,7 @@ pub(crate) enum Input {
     SnapshotReady(MemberId, SnapshotMeta),
     Membership(LogIndex, ConfChange),
     HandOver,
+    Transfer(MemberId),
 }
 
 #[derive(Debug)]
@@ -165,6 +186,10 @@ pub(crate) struct Process {
     pub(crate) node: Node<Token>,
     pub(crate) inbox: VecDeque<Input>,
     pub(crate) parked: VecDeque<(u64, Bytes)>,
+    /// Changes of membership that did not enter the log yet, oldest first.
+    pub(crate) changes: Vec<(u64, Change)>,
+    /// The proposal that tells the cluster its name.
+    pub(crate) announcement: Option<u64>,
     pub(crate) started: bool,
     /// Clients are served: since the start one read was confirmed.
     pub(crate) serving: bool,

@@ -1,11 +1,13 @@
 //! Those who say what must not have happened, each in a file of its own.
 //!
-//! [`raft`], [`store`], [`bounds`], [`hashes`] and [`stall`] look into members while they run; what
-//! clients saw is judged at the end by `drystone-judge`. Liveness is judged where the end of a run waits
+//! [`raft`], [`store`], [`bounds`], [`hashes`] and [`stall`] look into members while they run, by
+//! the membership that [`members`] reads from the log; what clients saw is judged at the end by
+//! `drystone-judge`. Liveness is judged where the end of a run waits
 //! for things to come to rest (`world/settle.rs`).
 
 pub(crate) mod bounds;
 pub(crate) mod hashes;
+pub(crate) mod members;
 pub(crate) mod raft;
 pub(crate) mod stall;
 pub(crate) mod store;
@@ -13,6 +15,7 @@ pub(crate) mod store;
 use crate::knobs::Knobs;
 use crate::random::{Draw, Purpose, stream};
 use drystone_judge::{History, Searched, Verdict, Violation};
+use drystone_types::MemberId;
 
 /// Violations after which a run is not worth going on with.
 const ENOUGH: usize = 1;
@@ -33,15 +36,22 @@ pub(crate) struct Judges {
 }
 
 impl Judges {
-    pub(crate) fn new(members: usize, knobs: &Knobs) -> Self {
+    pub(crate) fn new(knobs: &Knobs) -> Self {
         Self {
             verdict: Verdict::default(),
-            raft: raft::Raft::new(members),
-            store: store::Stores::new(members, knobs.ttl_seconds_min),
+            raft: raft::Raft::new(knobs.learners_max),
+            store: store::Stores::new(knobs.ttl_seconds_min),
             hashes: hashes::Hashes::default(),
             bounds: bounds::Bounds::default(),
-            stall: stall::Stall::new(members, knobs.election_ticks),
+            stall: stall::Stall::new(knobs.election_ticks),
         }
+    }
+
+    /// There is a machine more, whose member has applied nothing.
+    pub(crate) fn joined(&mut self, id: MemberId) {
+        self.raft.joined(id);
+        self.store.joined();
+        self.stall.joined();
     }
 
     /// Notes something that must not have happened.

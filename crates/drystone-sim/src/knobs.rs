@@ -16,6 +16,13 @@ use serde::{Deserialize, Serialize};
 pub struct Knobs {
     // The cluster.
     pub members: u8,
+    /// Changes of membership, and questions about it, that operators ask for.
+    pub changes: u32,
+    /// Alarms that operators raise, and most of them clear.
+    pub alarms: u32,
+    /// Whether the servers check that a change leaves a quorum, as they do unless told not to.
+    pub strict_reconfig: bool,
+    pub learners_max: usize,
     pub tick_ms: u64,
     pub election_ticks: usize,
     pub flush_entries: u64,
@@ -115,9 +122,14 @@ impl Knobs {
         };
         let tick_ms = rng.pick(&[10, 50, 100, 100, 100, 200]);
         let message_bytes_max = rng.magnitude(64, 1 << 20);
-        let members = rng.pick(&[1, 3, 3, 3, 3, 3, 3, 3, 3, 3, 5]);
+        let members = rng.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 3, 4, 5]);
+        let changes = rng.pick(&[0, 0, 0, 3, 8, 20]);
         Self {
             members,
+            changes,
+            alarms: rng.pick(&[0, 0, 0, 0, 2, 6]),
+            strict_reconfig: rng.percent(85),
+            learners_max: rng.pick(&[1, 1, 2]),
             tick_ms,
             election_ticks: rng.random_range(5..=12),
             flush_entries: rng.magnitude(2, 200),
@@ -192,6 +204,10 @@ impl Default for Knobs {
     fn default() -> Self {
         Self {
             members: 3,
+            changes: 0,
+            alarms: 0,
+            strict_reconfig: true,
+            learners_max: 1,
             tick_ms: 100,
             election_ticks: 10,
             flush_entries: 10_000,

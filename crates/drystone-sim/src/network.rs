@@ -6,6 +6,9 @@ use crate::random::{Draw, Purpose, stream};
 use rand::Rng;
 use rand::rngs::StdRng;
 
+/// Machines that a run has at most, also those that are gone.
+pub(crate) const HOSTS_MAX: usize = 24;
+
 /// What becomes of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -19,10 +22,9 @@ pub(crate) enum Fate {
 #[derive(Debug)]
 pub(crate) struct Network {
     rng: StdRng,
-    members: usize,
     link_us: (u64, u64),
     client_us: (u64, u64),
-    /// Until when nothing passes from one to another, by `from * members + to`.
+    /// Until when nothing passes from one to another, by `from * HOSTS_MAX + to`.
     cut_until: Vec<Micros>,
     /// Until when what passes is held back.
     held_until: Vec<Micros>,
@@ -36,15 +38,13 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn new(seed: u64, knobs: &Knobs) -> Self {
-        let members = usize::from(knobs.members);
         Self {
             rng: stream(seed, Purpose::Network),
-            members,
             link_us: knobs.link_us,
             client_us: knobs.client_us,
-            cut_until: vec![0; members * members],
-            held_until: vec![0; members * members],
-            clients_cut_until: vec![0; members],
+            cut_until: vec![0; HOSTS_MAX * HOSTS_MAX],
+            held_until: vec![0; HOSTS_MAX * HOSTS_MAX],
+            clients_cut_until: vec![0; HOSTS_MAX],
             base_loss: knobs.loss_percent,
             base_duplicate: knobs.duplicate_percent,
             loss: (0, 0),
@@ -63,7 +63,12 @@ impl Network {
     }
 
     fn link(&self, from: usize, to: usize) -> usize {
-        from * self.members + to
+        from * HOSTS_MAX + to
+    }
+
+    /// True while nothing passes from one to another.
+    pub(crate) fn is_cut(&self, from: usize, to: usize, now: Micros) -> bool {
+        now < self.cut_until[self.link(from, to)]
     }
 
     pub(crate) fn cut(&mut self, from: usize, to: usize, until: Micros) {

@@ -134,6 +134,54 @@ pub enum Op {
         stream: u8,
         ms: u64,
     },
+    /// Adds a member at an address. Its process starts on an empty disk so long after the first
+    /// member applied that.
+    MemberAdd {
+        address: u16,
+        learner: bool,
+        start_ms: u64,
+    },
+    MemberRemove {
+        who: Who,
+    },
+    /// Gives a member the URL of another address.
+    MemberUpdate {
+        who: Who,
+        address: u16,
+    },
+    MemberPromote {
+        who: Who,
+    },
+    MemberList {
+        linearizable: bool,
+    },
+    /// `action` and `alarm` are the numbers of etcd's enumerations.
+    Alarm {
+        action: i32,
+        who: Who,
+        alarm: i32,
+    },
+}
+
+/// A member, as an operator sees the cluster when it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Who {
+    /// The newest member at an address; the founding ones are at those from 0 on.
+    At(u16),
+    /// Whoever leads.
+    Leader,
+    /// The member that is asked.
+    Asked,
+    /// A member whose process does not run, one that lost its disk before others.
+    Down,
+    /// A learner.
+    Learner,
+    /// One that was removed.
+    Removed,
+    /// An id that no member ever had.
+    Nobody,
+    /// The member with this id.
+    Id(u64),
 }
 
 /// A put. The value is made from a number that no other put of the plan has, unless it is to
@@ -313,8 +361,10 @@ pub enum Fault {
     Drift { member: u8, ppm: i64 },
     /// A clock leaps forward.
     Jump { member: u8, ms: u64 },
-    /// The leader is asked to hand over.
+    /// The leader is asked to hand over, to whoever is furthest along.
     HandOver,
+    /// The leader is asked to hand over to this member, whether it votes or not.
+    MoveLeader { member: u8 },
 }
 
 /// How a read goes wrong.

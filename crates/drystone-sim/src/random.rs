@@ -17,6 +17,7 @@ pub(crate) enum Purpose {
     Elections,
     Timing,
     Sampling,
+    Members,
 }
 
 /// The stream of one purpose.

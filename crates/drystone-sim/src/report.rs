@@ -59,6 +59,11 @@ pub struct Counts {
     pub crashes: u64,
     pub stops: u64,
     pub searched: u64,
+    pub joined: u64,
+    pub promoted: u64,
+    pub removed: u64,
+    /// Runs in which operators and faults left no majority, so that liveness was not judged.
+    pub without_majority: u64,
     /// Faults by kind.
     pub faults: BTreeMap<&'static str, u64>,
 }
@@ -86,7 +91,7 @@ impl Counts {
 
     /// All numbers but the faults, with their names.
     #[must_use]
-    pub fn numbers(&self) -> [(&'static str, u64); 22] {
+    pub fn numbers(&self) -> [(&'static str, u64); 26] {
         [
             ("operations", self.operations),
             ("answered", self.answered),
@@ -110,10 +115,14 @@ impl Counts {
             ("crashes", self.crashes),
             ("stops by themselves", self.stops),
             ("histories searched", self.searched),
+            ("members added", self.joined),
+            ("learners promoted", self.promoted),
+            ("members removed", self.removed),
+            ("runs left without a majority", self.without_majority),
         ]
     }
 
-    fn numbers_mut(&mut self) -> [&mut u64; 22] {
+    fn numbers_mut(&mut self) -> [&mut u64; 26] {
         [
             &mut self.operations,
             &mut self.answered,
@@ -137,6 +146,10 @@ impl Counts {
             &mut self.crashes,
             &mut self.stops,
             &mut self.searched,
+            &mut self.joined,
+            &mut self.promoted,
+            &mut self.removed,
+            &mut self.without_majority,
         ]
     }
 }

@@ -53,7 +53,7 @@ fn value(number: u32, bytes: u16) -> Bytes {
 }
 
 /// The request on the KV or lease service that an operation is; `None` for those of a watch
-/// stream.
+/// stream, and for those that name members, which the world makes.
 pub(crate) fn request(op: &Op, seen: &Seen) -> Option<Request> {
     Some(match op {
         Op::Put(op) => Request::Put(put(op)),
@@ -77,7 +77,13 @@ pub(crate) fn request(op: &Op, seen: &Seen) -> Option<Request> {
         | Op::CancelWatch { .. }
         | Op::RequestProgress { .. }
         | Op::CloseStream { .. }
-        | Op::StallStream { .. } => return None,
+        | Op::StallStream { .. }
+        | Op::MemberAdd { .. }
+        | Op::MemberRemove { .. }
+        | Op::MemberUpdate { .. }
+        | Op::MemberPromote { .. }
+        | Op::MemberList { .. }
+        | Op::Alarm { .. } => return None,
     })
 }
 

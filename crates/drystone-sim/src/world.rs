@@ -6,6 +6,7 @@ mod client;
 mod fault;
 mod life;
 mod log;
+mod members;
 mod node;
 mod settle;
 mod watch;
@@ -13,7 +14,7 @@ mod watch;
 pub(crate) use ask::response;
 
 use crate::attempt::PANIC;
-use crate::clock::{Clock, Micros, SECOND};
+use crate::clock::Micros;
 use crate::host::{Actor, Host};
 use crate::judges::Judges;
 use crate::knobs::Knobs;
@@ -82,6 +83,12 @@ pub(crate) enum Event {
     Command(usize, u64, usize),
     Step(usize),
     Start(usize, u64),
+    /// A member that is served to nobody yet tells the cluster its name again.
+    Announce(usize, u64),
+    /// A member that was added starts for the first time.
+    Join(usize),
+    /// A member that was removed ends.
+    Retire(usize, u64),
     Settle,
 }
 
@@ -136,6 +143,10 @@ pub(crate) struct World {
     elections: StdRng,
     clients: Vec<Client>,
     calls: BTreeMap<u64, Call>,
+    /// How long after it was added a member starts, for those that a plan added.
+    join_ms: BTreeMap<MemberId, u64>,
+    /// The newest membership that an operator was told, by the entry it stands after.
+    members_told: u64,
     /// Requests on their way to a member.
     relays: BTreeMap<u64, crate::host::Ask>,
     streams: Vec<Stream>,
@@ -158,35 +169,25 @@ impl World {
             .map(|n| (format!("m{n}"), vec![format!("http://m{n}:2380")]))
             .collect();
         let founding = Founding::new(&names, "sim").expect("names and URLs differ");
-        let mut timing = stream(seed, Purpose::Timing);
-        let most = knobs.drift_ppm_max;
-        let hosts: Vec<Host> = founding
-            .members
-            .iter()
-            .map(|member| {
-                let start = timing.random_range(0..1_000 * SECOND);
-                let ppm = timing.random_range(-most..=most);
-                Host::new(member.member_id(), Clock::new(start, ppm))
-            })
-            .collect();
-        let numbers = hosts.iter().enumerate().map(|(n, host)| (host.id, n)).collect();
         let mut world = Self {
             now: 0,
             seed,
             network: Network::new(seed, &knobs),
-            timing,
+            timing: stream(seed, Purpose::Timing),
             disk_rng: stream(seed, Purpose::Disk),
             elections: stream(seed, Purpose::Elections),
             clients: (0..usize::from(knobs.clients)).map(Client::new).collect(),
-            judges: Judges::new(hosts.len(), &knobs),
+            judges: Judges::new(&knobs),
             knobs,
             plan,
             queue: BinaryHeap::new(),
             next_event: 0,
-            hosts,
-            numbers,
+            hosts: Vec::new(),
+            numbers: BTreeMap::new(),
             founding,
             calls: BTreeMap::new(),
+            join_ms: BTreeMap::new(),
+            members_told: 0,
             relays: BTreeMap::new(),
             streams: Vec::new(),
             next_id: 1,
@@ -264,6 +265,8 @@ impl World {
             | Event::Request(m, incarnation, _)
             | Event::Again(m, incarnation, _)
             | Event::Relayed(m, incarnation, _, _)
+            | Event::Announce(m, incarnation)
+            | Event::Retire(m, incarnation)
             | Event::Command(m, incarnation, _) => Some((*m, *incarnation)),
             Event::Deliver(_)
             | Event::Answer(..)
@@ -273,6 +276,7 @@ impl World {
             | Event::Read(_)
             | Event::Step(_)
             | Event::Start(..)
+            | Event::Join(_)
             | Event::Settle => None,
         }
     }
@@ -313,6 +317,9 @@ impl World {
             Event::Command(m, _, stream) => self.hub_command(m, stream),
             Event::Step(n) => self.step(n),
             Event::Start(m, incarnation) => self.start_again(m, incarnation),
+            Event::Announce(m, _) => self.confirm_start(m),
+            Event::Join(m) => self.join(m),
+            Event::Retire(m, _) => self.retire(m),
             Event::Settle => self.settle(),
         }
     }
@@ -408,6 +415,9 @@ impl World {
             let envelope = Envelope { from, from_incarnation, to, message, store };
             self.at(until, Event::Deliver(Box::new(envelope)));
             return;
+        }
+        if self.refuses_removed(to, from) {
+            return self.tell_removed(from, from_incarnation, to);
         }
         let snapshot = message.snapshot.as_ref().map(|snapshot| snapshot.index);
         let arrived = self.receive(to, message, store);

@@ -109,6 +109,8 @@ pub(super) fn name(request: &Request) -> &'static str {
         Request::LeaseKeepAlive(_) => "leases renewed",
         Request::LeaseTimeToLive(_) => "times of leases read",
         Request::LeaseLeases => "lists of leases read",
+        Request::Alarm(_) => "alarms",
+        Request::Members(_) => "members",
     }
 }
 

@@ -77,7 +77,9 @@ fn face(request: &Request) -> Option<Vec<u8>> {
         Request::Range(_)
         | Request::LeaseKeepAlive(_)
         | Request::LeaseTimeToLive(_)
-        | Request::LeaseLeases => None,
+        | Request::LeaseLeases
+        | Request::Alarm(_)
+        | Request::Members(_) => None,
     }
 }
 

@@ -182,6 +182,8 @@ async fn send(client: &Client, request: &Request) -> Result<Response, Error> {
         Request::LeaseLeases => {
             Response::LeaseLeases(client.lease_leases(pb::LeaseLeasesRequest {}).await?)
         }
+        Request::Alarm(request) => Response::Alarm(client.alarm(request).await?),
+        Request::Members(request) => unreachable!("the load changes no members: {request:?}"),
     })
 }
 
@@ -222,6 +224,8 @@ fn header(response: &Response) -> Option<&pb::ResponseHeader> {
         Response::LeaseKeepAlive(response) => response.header.as_ref(),
         Response::LeaseTimeToLive(response) => response.header.as_ref(),
         Response::LeaseLeases(response) => response.header.as_ref(),
+        Response::Alarm(response) => response.header.as_ref(),
+        Response::Members(response) => response.header.as_ref(),
     }
 }
 

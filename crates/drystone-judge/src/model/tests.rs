@@ -349,3 +349,30 @@ fn equal_states_have_equal_fingerprints_however_they_came_about() {
     do_put(&mut right, put("a", "")).unwrap();
     assert_ne!(one, right.fingerprint());
 }
+
+#[test]
+fn alarms_are_answered_with_those_concerned() {
+    let mut model = Model::default();
+    let mut ask = |action: AlarmAction, member_id, alarm: AlarmType| {
+        let request = AlarmRequest { action: action as i32, member_id, alarm: alarm as i32 };
+        let command = InternalRaftRequest { alarm: Some(request), ..Default::default() };
+        match model.apply(&command) {
+            Ok(Some(Response::Alarm(answer))) => {
+                answer.alarms.iter().map(|set| (set.member_id, set.alarm)).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?} is no answer to a question about alarms"),
+        }
+    };
+    use AlarmAction::{Activate, Deactivate, Get};
+    use AlarmType::{Corrupt, None as Any, Nospace};
+    assert_eq!(ask(Activate, 9, Nospace), [(9, 1)]);
+    assert_eq!(ask(Activate, 9, Nospace), [(9, 1)], "once more is the same");
+    assert_eq!(ask(Activate, 9, Any), []);
+    assert_eq!(ask(Activate, 8, Corrupt), [(8, 2)]);
+    assert_eq!(ask(Get, 0, Any), [(8, 2), (9, 1)]);
+    assert_eq!(ask(Get, 0, Nospace), [(9, 1)]);
+    assert_eq!(ask(Deactivate, 0, Nospace), [], "no member is a wildcard");
+    assert_eq!(ask(Deactivate, 9, Any), [], "no kind is a wildcard");
+    assert_eq!(ask(Deactivate, 9, Nospace), [(9, 1)]);
+    assert_eq!(ask(Get, 0, Any), [(8, 2)]);
+}

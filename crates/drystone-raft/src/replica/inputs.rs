@@ -9,7 +9,7 @@ use crate::error::{
 use crate::message::{Message, MessageKind, READ_CONTEXT_BYTES_MAX, SnapshotMeta};
 use crate::reads::HeldRead;
 use bytes::Bytes;
-use drystone_probe::mark;
+use drystone_probe::{mark, planted};
 use drystone_types::{ConfState, Entry, EntryKind, LogIndex, MemberId, Term};
 use raft::SnapshotStatus;
 use raft::eraftpb as pb;
@@ -118,6 +118,7 @@ impl Replica {
             let changes = message.entries.iter().filter(|entry| entry.kind != EntryKind::Normal);
             let changes = changes.count();
             if changes > 1 || changes == 1 && self.raw.raft.has_pending_conf() {
+                mark!("raft.change_waits_for_another");
                 return Err(ProposeError::ConfChangePending);
             }
         }
@@ -352,6 +353,7 @@ impl Replica {
         let outcome = self.change_conf(change);
         // The core would look up its own progress in the next commit, and find none.
         if self.leads() && !self.is_voter(self.id().0) {
+            mark!("raft.removed_leader_stepped_down");
             self.step_down();
         }
         self.advance_applied();
@@ -362,7 +364,11 @@ impl Replica {
     fn change_conf(&mut self, change: &ConfChange) -> Result<(), ApplyConfChangeError> {
         let kind = match change.kind {
             ConfChangeKind::AddNode => pb::ConfChangeType::AddNode,
+            ConfChangeKind::RemoveNode if planted!("raft.removed_member_counts") => return Ok(()),
             ConfChangeKind::RemoveNode => pb::ConfChangeType::RemoveNode,
+            ConfChangeKind::AddLearnerNode if planted!("raft.learner_votes") => {
+                pb::ConfChangeType::AddNode
+            }
             ConfChangeKind::AddLearnerNode => pb::ConfChangeType::AddLearnerNode,
             ConfChangeKind::UpdateNode => return Ok(()),
         };

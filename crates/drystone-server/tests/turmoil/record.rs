@@ -149,6 +149,8 @@ async fn ask(client: &Client, request: Request) -> Result<Response, Error> {
         Request::LeaseLeases => {
             Response::LeaseLeases(client.lease_leases(pb::LeaseLeasesRequest {}).await?)
         }
+        Request::Alarm(request) => Response::Alarm(client.alarm(request).await?),
+        Request::Members(request) => unreachable!("the load changes no members: {request:?}"),
     })
 }
 

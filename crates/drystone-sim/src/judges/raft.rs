@@ -2,14 +2,16 @@
 //! figure 3.2).
 //!
 //! The judge keeps for each member the log that it was told is durable, and what was handed to
-//! the log and is not yet. A crash may keep any prefix of the latter.
+//! the log and is not yet. A crash may keep any prefix of the latter. Who counts is decided by the
+//! log itself ([`Roll`]), not by what members believe.
 
 use crate::clock::Micros;
 use crate::host::Promise;
+use crate::judges::members::Roll;
 use drystone_judge::Verdict;
 use drystone_member::Leadership;
 use drystone_raft::{Message, MessageKind};
-use drystone_types::{Entry, HardState, LogIndex, MemberId, Term};
+use drystone_types::{ConfState, Entry, HardState, LogIndex, MemberId, Term};
 use std::collections::{BTreeMap, VecDeque};
 
 const JUDGE: &str = "raft";
@@ -55,6 +57,10 @@ impl Image {
 pub(crate) struct Raft {
     pub(crate) verdict: Verdict,
     members: Vec<Image>,
+    /// The id of each.
+    ids: Vec<MemberId>,
+    /// Who belongs to the cluster, and when.
+    pub(crate) roll: Roll,
     /// Who led in a term.
     leaders: BTreeMap<Term, usize>,
     /// Who got a member's vote in a term.
@@ -64,10 +70,12 @@ pub(crate) struct Raft {
 }
 
 impl Raft {
-    pub(crate) fn new(members: usize) -> Self {
+    pub(crate) fn new(learners_max: usize) -> Self {
         Self {
             verdict: Verdict::default(),
-            members: vec![Image::default(); members],
+            members: Vec::new(),
+            ids: Vec::new(),
+            roll: Roll::new(learners_max),
             leaders: BTreeMap::new(),
             votes: BTreeMap::new(),
             chosen: BTreeMap::new(),
@@ -76,6 +84,12 @@ impl Raft {
 
     fn blame(&mut self, rule: &'static str, text: std::fmt::Arguments<'_>) {
         self.verdict.add(JUDGE, rule, text);
+    }
+
+    /// There is a machine more.
+    pub(crate) fn joined(&mut self, id: MemberId) {
+        self.ids.push(id);
+        self.members.push(Image::default());
     }
 
     pub(crate) fn founded(&mut self, m: usize, entries: &[Entry], hard_state: HardState) {
@@ -168,6 +182,7 @@ impl Raft {
         for promise in std::mem::take(&mut memory.pending) {
             memory.take(&promise);
         }
+        self.elected(now, m, leadership.term);
         let missing = self
             .chosen
             .iter()
@@ -179,6 +194,45 @@ impl Raft {
                 leadership.term
             );
             self.blame("leader completeness", format_args!("{text}"));
+        }
+    }
+
+    /// A member that leads was elected by a majority of those who vote, as of what it knows to be
+    /// committed: it does not stand for election before it has applied what changed that.
+    fn elected(&mut self, now: Micros, m: usize, term: Term) {
+        let (id, commit) = (self.ids[m], self.members[m].commit);
+        let members = self.roll.at(commit);
+        let voted = |voter: MemberId| {
+            let number = self.ids.iter().position(|id| *id == voter);
+            voter == id || number.is_some_and(|n| self.votes.get(&(n, term)) == Some(&id))
+        };
+        let (may_lead, has_votes) = (members.voters().any(|v| v == id), members.majority(voted));
+        let voters: Vec<_> = members.voters().filter(|voter| voted(*voter)).collect();
+        if !may_lead {
+            let text =
+                format!("at {now} us m{m} ({id}) leads in term {term} at {commit}: {members:?}");
+            self.blame("only a voter leads", format_args!("{text}"));
+        } else if !has_votes {
+            let text = format!("at {now} us m{m} leads in term {term} at {commit} by {voters:?}");
+            self.blame("a majority of the voters elects", format_args!("{text}"));
+        }
+    }
+
+    /// Raft carried out the change of membership at an index, and counts these from now on.
+    pub(crate) fn changed(&mut self, now: Micros, m: usize, index: LogIndex, counts: &ConfState) {
+        let members = self.roll.at(index.0);
+        let sorted = |ids: &[MemberId]| {
+            let mut sorted = ids.to_vec();
+            sorted.sort_unstable();
+            sorted
+        };
+        let found = (sorted(&counts.voters), sorted(&counts.learners));
+        let expected: (Vec<_>, Vec<_>) = (members.voters().collect(), members.learners().collect());
+        if found != expected {
+            self.blame(
+                "raft counts those who belong to the cluster",
+                format_args!("at {now} us m{m} at {index}: {found:?}, not {expected:?}"),
+            );
         }
     }
 
@@ -195,9 +249,9 @@ impl Raft {
 
     /// A member hands entries to its store.
     pub(crate) fn handed_out(&mut self, now: Micros, m: usize, entries: &[Entry]) {
-        let majority = self.members.len() / 2 + 1;
         for entry in entries {
             let (index, term) = (entry.index.0, entry.term);
+            self.roll.learn(entry);
             let chosen = *self.chosen.entry(index).or_insert(term);
             if chosen != term {
                 self.blame(
@@ -205,14 +259,18 @@ impl Raft {
                     format_args!("at {now} us m{m} applies {index} of term {term}, not {chosen}"),
                 );
             }
-            let holders = self.members.iter().filter(|image| image.holds(index, term)).count();
-            if holders < majority {
-                self.blame(
-                    "a majority holds durably what is applied",
-                    format_args!(
-                        "at {now} us m{m} applies {index} of term {term}: {holders} hold it"
-                    ),
-                );
+            let holds = |id: MemberId| {
+                let number = self.ids.iter().position(|other| *other == id);
+                number.is_some_and(|n| self.members[n].holds(index, term))
+            };
+            let by = self.roll.before(index);
+            // The founding entries are there before anybody counts.
+            let founding = by[0].voters().next().is_none();
+            if !founding && !by.iter().any(|members| members.majority(holds)) {
+                let holders: Vec<_> = self.ids.iter().filter(|id| holds(**id)).collect();
+                let text =
+                    format!("at {now} us m{m} applies {index} of term {term}: {holders:?} hold it");
+                self.blame("a majority holds durably what is applied", format_args!("{text}"));
             }
         }
     }
@@ -279,7 +337,7 @@ impl Raft {
         };
     }
 
-    /// A member took over a snapshot.
+    /// A member took over a snapshot, or started with a store that holds so much: it is committed.
     pub(crate) fn installed(&mut self, m: usize, index: LogIndex) {
         let image = &mut self.members[m];
         image.commit = image.commit.max(index.0);

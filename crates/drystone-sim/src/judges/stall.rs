@@ -6,6 +6,7 @@
 
 use crate::clock::Micros;
 use crate::host::Process;
+use crate::judges::members::Roll;
 use drystone_judge::Verdict;
 use drystone_member::Effects;
 use drystone_raft::{Message, MessageKind};
@@ -54,9 +55,13 @@ pub(crate) struct Stall {
 }
 
 impl Stall {
-    pub(crate) fn new(members: usize, election_ticks: usize) -> Self {
-        let members = vec![Sides::default(); members];
-        Self { verdict: Verdict::default(), members, election_ticks }
+    pub(crate) fn new(election_ticks: usize) -> Self {
+        Self { verdict: Verdict::default(), members: Vec::new(), election_ticks }
+    }
+
+    /// There is a machine more.
+    pub(crate) fn joined(&mut self) {
+        self.members.push(Sides::default());
     }
 
     /// A member started: nothing is under way.
@@ -69,11 +74,13 @@ impl Stall {
         &mut self,
         now: Micros,
         m: usize,
-        process: &Process,
+        (process, roll): (&Process, &Roll),
         effects: &Effects<R>,
         ticked: bool,
     ) {
-        let alone = self.members.len() == 1;
+        // Whoever votes alone, or did before the newest change, has nobody to give it to.
+        let by = roll.before(process.told_applied + 1);
+        let alone = by.iter().any(|members| members.voters().count() <= 1);
         let sides = &mut self.members[m];
         // What the node was told, not what has happened behind its back.
         sides.log.done(process.told_persisted);

@@ -3,6 +3,7 @@
 use super::super::world::response;
 use crate::clock::Micros;
 use crate::host::Process;
+use crate::judges::members::Roll;
 use bytes::Bytes;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::InternalRaftRequest;
@@ -41,15 +42,21 @@ pub(crate) struct Stores {
 }
 
 impl Stores {
-    pub(crate) fn new(members: usize, ttl_seconds_min: i64) -> Self {
+    pub(crate) fn new(ttl_seconds_min: i64) -> Self {
         let empty = Model::new(ttl_seconds_min);
         Self {
             verdict: Verdict::default(),
             log: Vec::new(),
-            kept: BTreeMap::from([(0, empty.clone())]),
-            members: vec![(0, empty); members],
+            kept: BTreeMap::from([(0, empty)]),
+            members: Vec::new(),
             batches: 0,
         }
+    }
+
+    /// There is a machine more, with an empty store.
+    pub(crate) fn joined(&mut self) {
+        let empty = self.kept[&0].clone();
+        self.members.push((0, empty));
     }
 
     fn blame(&mut self, rule: &'static str, text: std::fmt::Arguments<'_>) {
@@ -63,7 +70,7 @@ impl Stores {
         m: usize,
         entries: &[Entry],
         outcomes: &[Outcome],
-        process: &Process,
+        (process, roll): (&Process, &Roll),
         log: &mut Vec<Committed>,
     ) {
         let mut outcomes = outcomes.iter();
@@ -85,8 +92,7 @@ impl Stores {
             let seen = &self.log[usize::try_from(entry.index.0 - 1).unwrap_or(usize::MAX)];
             let Some(command) = &seen.command else {
                 if entry.kind != EntryKind::Normal {
-                    // A change of membership is answered too; nobody asked for it here.
-                    let _ = outcomes.next();
+                    self.change(now, m, entry.index, outcomes.next(), roll);
                 }
                 continue;
             };
@@ -109,11 +115,43 @@ impl Stores {
             }
         }
         self.keep(m);
+        self.members_known(now, m, process, roll);
         self.batches += 1;
         if self.batches.is_multiple_of(WHOLE_EVERY) {
             self.compare(now, m, process);
         } else {
             self.compare_keys(now, m, process, &touched);
+        }
+    }
+
+    /// A change of membership was applied, with this answer.
+    fn change(
+        &mut self,
+        now: Micros,
+        m: usize,
+        index: LogIndex,
+        outcome: Option<&Outcome>,
+        roll: &Roll,
+    ) {
+        let expected = roll.answer(index.0);
+        let found = outcome.map(|outcome| outcome.answer.as_ref().err().copied());
+        if found != Some(expected) {
+            self.blame(
+                "changes of membership are answered as the log says",
+                format_args!("at {now} us m{m} at {index}: {found:?}, not {expected:?}"),
+            );
+        }
+    }
+
+    /// A member knows who belongs to the cluster, as of what it applied.
+    fn members_known(&mut self, now: Micros, m: usize, process: &Process, roll: &Roll) {
+        let machine = process.applier.machine();
+        let index = machine.applied().index;
+        if let Some(text) = roll.at(index.0).differs(machine.membership()) {
+            self.blame(
+                "members are those of the log",
+                format_args!("at {now} us m{m} at {index}: {text}"),
+            );
         }
     }
 
@@ -166,8 +204,15 @@ impl Stores {
     }
 
     /// A member's store stands somewhere else now: it started, or took over a snapshot.
-    fn stands(&mut self, now: Micros, m: usize, process: Option<&Process>, rule: &'static str) {
+    fn stands(
+        &mut self,
+        now: Micros,
+        m: usize,
+        (process, roll): (Option<&Process>, &Roll),
+        rule: &'static str,
+    ) {
         let Some(process) = process else { return };
+        self.members_known(now, m, process, roll);
         let index = process.applied_index().0;
         match self.at(index) {
             Some(model) => {
@@ -178,7 +223,7 @@ impl Stores {
         }
     }
 
-    pub(crate) fn started(&mut self, now: Micros, m: usize, process: Option<&Process>) {
+    pub(crate) fn started(&mut self, now: Micros, m: usize, process: (Option<&Process>, &Roll)) {
         self.stands(now, m, process, "a store holds only what was committed");
     }
 
@@ -186,7 +231,7 @@ impl Stores {
         &mut self,
         now: Micros,
         m: usize,
-        process: Option<&Process>,
+        process: (Option<&Process>, &Roll),
         applied: Applied,
     ) {
         if applied.index.0 < self.members[m].0 {
@@ -222,6 +267,14 @@ impl Stores {
             }
         };
         let expected: Vec<Bytes> = model.pairs().map(|kv| kv.encode_to_vec().into()).collect();
+        let alarms: Vec<_> = model.alarms().collect();
+        let set: Vec<_> = process
+            .applier
+            .machine()
+            .alarms()
+            .list(None)
+            .map(|(member, alarm)| (member.0, alarm.number()))
+            .collect();
         let place = (model.revision(), model.compacted());
         let leases: Vec<i64> = model.leases().map(|(id, _)| id).collect();
         let found: Vec<i64> = process.applier.machine().leases().iter().map(|id| id.0).collect();
@@ -238,6 +291,12 @@ impl Stores {
         if pairs != expected {
             let text = format!("at {now} us m{m} at entry {at}: {pairs:?}, not {expected:?}");
             self.blame("pairs are the model's", format_args!("{text}"));
+        }
+        if set != alarms {
+            self.blame(
+                "alarms are the model's",
+                format_args!("at {now} us m{m} at entry {at}: {set:?}, not {alarms:?}"),
+            );
         }
         if sorted != leases {
             self.blame(

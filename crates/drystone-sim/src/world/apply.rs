@@ -134,7 +134,7 @@ impl World {
             m,
             entries,
             &done.outcomes,
-            process,
+            (process, &self.judges.raft.roll),
             &mut self.history.log,
         );
         self.judges.hashes.applied(m, process);
@@ -183,6 +183,7 @@ impl World {
             }
         }
         self.release(m, done.reads);
+        self.end_if_removed(m);
         if sweeping {
             self.begin_sweeping(m);
         }
@@ -304,7 +305,8 @@ impl World {
         process.feed.replaced(view.revision(), view.compacted());
         self.counts.snapshots += 1;
         self.trace.say(self.now, format_args!("m{m} installed snapshot {}", done.applied.index));
-        self.judges.store.installed(self.now, m, self.hosts[m].process.as_ref(), done.applied);
+        let seen = (self.hosts[m].process.as_ref(), &self.judges.raft.roll);
+        self.judges.store.installed(self.now, m, seen, done.applied);
         self.judges.raft.installed(m, done.applied.index);
         if self.is_doomed(m, Moment::AfterInstall) {
             return self.meet_doom(m);

@@ -33,6 +33,11 @@ impl World {
         let request = ask.request.clone();
         let Some(process) = &mut self.hosts[m].process else { return };
         process.asks.insert(id, ask);
+        let local = matches!(&request, Request::Range(range) if range.serializable);
+        if !local && self.is_learner(m) {
+            drystone_probe::mark!("sim.learner_refused");
+            return self.turn_away(m, id, EtcdError::NotSupportedForLearner);
+        }
         if let Err(error) = check(&request) {
             return self.turn_away(m, id, error);
         }
@@ -49,7 +54,9 @@ impl World {
             | Request::Txn(_)
             | Request::Compaction(_)
             | Request::LeaseGrant(_)
-            | Request::LeaseRevoke(_) => self.propose_ask(m, id, command(request)),
+            | Request::LeaseRevoke(_)
+            | Request::Alarm(_) => self.propose_ask(m, id, command(request)),
+            Request::Members(request) => self.serve_members(m, id, &request),
         }
     }
 
@@ -68,7 +75,7 @@ impl World {
         self.input(m, Input::Propose { id, data: command.encode_to_vec().into() });
     }
 
-    fn confirm(&mut self, m: usize, id: u64) {
+    pub(super) fn confirm(&mut self, m: usize, id: u64) {
         let Some(process) = &self.hosts[m].process else { return };
         if process.inbox.len() >= self.knobs.inbox_max / 2 {
             return self.turn_away(m, id, EtcdError::RequestTooManyRequests);
@@ -94,6 +101,7 @@ impl World {
                     let (lease, keys) = (LeaseId(request.id), request.keys);
                     self.apply_input(m, ApplyInput::TimeToLive(lease, keys, id));
                 }
+                Request::Members(_) => self.list_members(m, id),
                 _ => self.read_now(m, id),
             }
         }
@@ -146,8 +154,14 @@ impl World {
 
     /// A command of this member was applied.
     pub(super) fn command_applied(&mut self, m: usize, id: u64, answer: Result<Answer, EtcdError>) {
-        let Some(process) = &self.hosts[m].process else { return };
+        let Some(process) = &mut self.hosts[m].process else { return };
+        if process.announcement == Some(id) {
+            process.serving = true;
+        }
         let Some(ask) = process.asks.get(&id) else { return };
+        if let (Request::Members(_), Ok(_)) = (&ask.request, &answer) {
+            return self.list_members(m, id);
+        }
         if let Stage::Checkpoint(ttl) = ask.stage {
             return match answer {
                 Ok(_) => self.renewal_done(m, id, Some(ttl)),
@@ -175,19 +189,22 @@ impl World {
     }
 
     /// What a member says at the head of its own answers.
-    fn header(&self, m: usize) -> Option<ResponseHeader> {
+    pub(super) fn header(&self, m: usize) -> Option<ResponseHeader> {
         let process = self.hosts[m].process.as_ref()?;
         let revision = process.applier.machine().reader().revision();
         Some(ResponseHeader { revision, ..ResponseHeader::default() })
     }
 
-    /// Renewals and questions for what is left go to the leader.
-    fn lease_ask(&mut self, m: usize, id: u64) {
+    /// Renewals, questions for what is left, and promotions go to the leader.
+    pub(super) fn lease_ask(&mut self, m: usize, id: u64) {
         let Some(process) = &self.hosts[m].process else { return };
-        if process.leadership.is_leader {
-            return self.confirm(m, id);
-        }
         let Some(ask) = process.asks.get(&id) else { return };
+        if process.leadership.is_leader {
+            return match ask.request {
+                Request::Members(_) => self.check_learner(m, id),
+                _ => self.confirm(m, id),
+            };
+        }
         let (leader, passed_on) = (process.leadership.leader, ask.origin != Origin::Client);
         let Some(&to) = self.numbers.get(&leader).filter(|_| !passed_on) else {
             return self.try_later(m, id);
@@ -211,7 +228,7 @@ impl World {
         }
     }
 
-    fn try_later(&mut self, m: usize, id: u64) {
+    pub(super) fn try_later(&mut self, m: usize, id: u64) {
         let incarnation = self.hosts[m].incarnation;
         let pause = FORWARD_PAUSE.max(self.knobs.link_us.1 * 4);
         self.after(pause, Event::Again(m, incarnation, id));
@@ -231,7 +248,14 @@ impl World {
 
     /// The leader answered what was passed on to it.
     pub(super) fn relayed(&mut self, m: usize, id: u64, outcome: Outcome) {
-        if let Outcome::Answered(_) = &outcome {
+        let Some(process) = &self.hosts[m].process else { return };
+        let Some(ask) = process.asks.get(&id) else { return };
+        let is_final = match &outcome {
+            Outcome::Answered(_) => true,
+            Outcome::Refused(_) => matches!(ask.request, Request::Members(_)),
+            _ => false,
+        };
+        if is_final {
             self.finish_ask(m, id, outcome);
         }
         // Anything else is tried again when the next try is due.
@@ -379,10 +403,12 @@ fn command(request: Request) -> InternalRaftRequest {
         Request::Compaction(compaction) => command.compaction = Some(compaction),
         Request::LeaseGrant(grant) => command.lease_grant = Some(grant),
         Request::LeaseRevoke(revoke) => command.lease_revoke = Some(revoke),
+        Request::Alarm(alarm) => command.alarm = Some(alarm),
         Request::Range(_)
         | Request::LeaseKeepAlive(_)
         | Request::LeaseTimeToLive(_)
-        | Request::LeaseLeases => {}
+        | Request::LeaseLeases
+        | Request::Members(_) => {}
     }
     command
 }
@@ -403,9 +429,8 @@ pub(crate) fn response(answer: Answer) -> Option<Response> {
         Answer::Compaction(compaction) => Response::Compaction(compaction),
         Answer::LeaseGrant(grant) => Response::LeaseGrant(grant),
         Answer::LeaseRevoke(revoke) => Response::LeaseRevoke(revoke),
-        Answer::LeaseCheckpoint(_) | Answer::Alarm(_) | Answer::Auth { .. } | Answer::Empty => {
-            return None;
-        }
+        Answer::Alarm(alarm) => Response::Alarm(alarm),
+        Answer::LeaseCheckpoint(_) | Answer::Auth { .. } | Answer::Empty => return None,
     })
 }
 
@@ -422,6 +447,8 @@ fn complete(response: &mut Response, member: u64, term: u64) {
         Response::LeaseKeepAlive(response) => &mut response.header,
         Response::LeaseTimeToLive(response) => &mut response.header,
         Response::LeaseLeases(response) => &mut response.header,
+        Response::Alarm(response) => &mut response.header,
+        Response::Members(response) => &mut response.header,
     };
     if let Some(header) = header {
         (header.member_id, header.raft_term) = (member, term);
@@ -441,6 +468,8 @@ pub(super) fn revision(response: &Response) -> i64 {
         Response::LeaseKeepAlive(response) => &response.header,
         Response::LeaseTimeToLive(response) => &response.header,
         Response::LeaseLeases(response) => &response.header,
+        Response::Alarm(response) => &response.header,
+        Response::Members(response) => &response.header,
     };
     header.as_ref().map_or(0, |header| header.revision)
 }

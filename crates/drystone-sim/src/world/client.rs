@@ -8,7 +8,7 @@ use crate::plan::{Ask, Op, Rev};
 use crate::random::Draw;
 use crate::requests::{self, Seen};
 use drystone_api::errors::EtcdError;
-use drystone_judge::{Operation, Outcome, Request};
+use drystone_judge::{Operation, Outcome, Request, Response};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ pub(super) struct Call {
     /// Its place in the history.
     operation: usize,
     ask: Ask,
+    /// The newest membership that anybody was told of before.
+    told_before: u64,
 }
 
 impl World {
@@ -86,9 +88,11 @@ impl World {
     }
 
     fn begin(&mut self, client: usize, ask: Ask) {
-        let m = self.somebody(usize::from(ask.member) % self.hosts.len());
+        let m = self.somebody(self.member(ask.member), &ask.op);
         let seen = self.clients[client].seen;
-        let Some(request) = requests::request(&ask.op, &seen) else {
+        let request =
+            requests::request(&ask.op, &seen).or_else(|| self.members_request(m, &ask.op));
+        let Some(request) = request else {
             return self.stream_op(client, m, &ask.op);
         };
         if let Request::Compaction(request) = &request
@@ -112,7 +116,8 @@ impl World {
         self.counts.operations += 1;
         let operation = self.history.operations.len() - 1;
         self.trace.say(self.now, format_args!("c{client} asks m{m} ({id}): {request:?}"));
-        self.calls.insert(id, Call { client, member: m, operation, ask });
+        let told_before = self.members_told;
+        self.calls.insert(id, Call { client, member: m, operation, ask, told_before });
         let timeout = self.knobs.request_timeout_ms * MILLISECOND;
         self.after(timeout, Event::Deadline(id));
         let reachable = self.hosts[m].process.as_ref().is_some_and(|process| process.serving);
@@ -135,11 +140,13 @@ impl World {
 
     /// The member that a client turns to: the one it wants, or often the next that it can
     /// reach.
-    fn somebody(&mut self, wanted: usize) -> usize {
+    fn somebody(&mut self, wanted: usize, op: &Op) -> usize {
+        let local = matches!(op, Op::Range(range) if range.serializable);
         let serves = |m: &usize| {
             let process = self.hosts[*m].process.as_ref();
             process.is_some_and(|process| process.serving)
                 && !self.network.is_client_cut(*m, self.now)
+                && (local || !self.is_learner(*m))
         };
         let count = self.hosts.len();
         let next = (0..count).map(|n| (wanted + n) % count).find(serves).unwrap_or(wanted);
@@ -177,7 +184,11 @@ impl World {
     }
 
     fn end_call(&mut self, call: Call, outcome: Outcome) {
-        let Call { client, member, operation, mut ask } = call;
+        let Call { client, member, operation, mut ask, told_before } = call;
+        if let Outcome::Answered(Response::Members(list)) = &outcome {
+            let request = self.history.operations[operation].request.clone();
+            self.judge_members(&request, list, told_before);
+        }
         let now = self.duration();
         self.trace.say(self.now, format_args!("c{client} hears from m{member}: {outcome:?}"));
         let record = &mut self.history.operations[operation];

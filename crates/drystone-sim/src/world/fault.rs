@@ -4,7 +4,7 @@ use super::life::LOG_DIR;
 use super::{Event, World};
 use crate::clock::{MILLISECOND, Micros};
 use crate::host::{Doom, Input};
-use crate::plan::{Crash, DiskOp, Fault, Misread, What};
+use crate::plan::{Crash, DiskOp, Fault, Misread, Moment, What};
 use drystone_types::LogIndex;
 use drystone_wal::testing::{Misread as LogMisread, Op};
 use drystone_wal::{Disk, Wal};
@@ -30,8 +30,12 @@ impl World {
         }
     }
 
-    fn member(&self, number: u8) -> usize {
-        usize::from(number) % self.hosts.len()
+    /// The member that a plan means by a number: of those that were not removed.
+    pub(super) fn member(&self, number: u8) -> usize {
+        let count = self.hosts.len();
+        let wanted = usize::from(number) % count;
+        let next = (0..count).map(|n| (wanted + n) % count);
+        next.clone().find(|m| !self.hosts[*m].is_retired).unwrap_or(wanted)
     }
 
     fn until(&self, ms: u64) -> Micros {
@@ -80,6 +84,12 @@ impl World {
             Fault::HandOver => {
                 if let Some(m) = self.leader() {
                     self.input(m, Input::HandOver);
+                }
+            }
+            Fault::MoveLeader { member } => {
+                let to = self.hosts[self.member(member)].id;
+                if let Some(m) = self.leader() {
+                    self.input(m, Input::Transfer(to));
                 }
             }
             fault @ (Fault::FailDisk { .. }
@@ -169,7 +179,8 @@ impl World {
                 self.counts.fault("misread");
             }
             Fault::FailStore { member, flush, .. } => {
-                let host = &mut self.hosts[usize::from(member) % self.knobs.members as usize];
+                let m = self.member(member);
+                let host = &mut self.hosts[m];
                 let Some(disks) = host.disks.as_ref().filter(|_| host.process.is_some()) else {
                     return;
                 };
@@ -182,7 +193,8 @@ impl World {
                 self.counts.fault("failing store");
             }
             Fault::FullDisk { member, room_bytes, .. } => {
-                let host = &mut self.hosts[usize::from(member) % self.knobs.members as usize];
+                let m = self.member(member);
+                let host = &mut self.hosts[m];
                 let Some(disks) = host.disks.as_ref().filter(|_| host.process.is_some()) else {
                     return;
                 };
@@ -193,9 +205,13 @@ impl World {
             Fault::FlipBit { member, place, ms } => self.flip_bit(self.member(member), place, ms),
             Fault::LoseDisk { member } => {
                 let m = self.member(member);
+                if !self.can_do_without(m) {
+                    self.doom(m, Doom { crash: Crash::PowerLose, moment: Moment::Now, ms: 1_000 });
+                    return;
+                }
                 self.counts.fault("lost disk");
                 self.crash(m, Crash::Kill);
-                // Its identity is gone with it: until members can be replaced it stays away.
+                // Its identity is gone with it: another member may take its place, not itself.
                 self.hosts[m].disks = None;
             }
             other => unreachable!("{other:?} is no fault of a disk"),
@@ -290,8 +306,11 @@ impl World {
             if let Some(disks) = &host.disks {
                 disks.log.set_capacity_bytes(None);
             }
-            if host.process.is_none() && host.disks.is_some() {
+            if host.process.is_none() && host.disks.is_some() && !host.is_retired {
                 self.come_back(m, 1);
+            }
+            if self.hosts[m].is_awaited {
+                self.join(m);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Members that are founded, start, stop and die.
 
 use super::{Event, HUB_TICK, LEASE_TICK, World};
-use crate::clock::{Clock, MILLISECOND, Micros};
+use crate::clock::{Clock, MILLISECOND, Micros, SECOND};
 use crate::host::{Disks, Doom, Host, Process};
 use crate::plan::{Crash, Moment};
 use crate::random::Draw;
@@ -10,7 +10,7 @@ use drystone_lease::Config as LeaseConfig;
 use drystone_machine::MachineConfig;
 use drystone_member::{Applier, ApplierConfig, Feed, Leadership, LogWriter, Node, NodeConfig};
 use drystone_raft::{Recovered, Replica};
-use drystone_types::{Applied, LogIndex};
+use drystone_types::{Applied, Entry, HardState, LogIndex, MemberId};
 use drystone_wal::testing::{CrashMode, Op, Sector, SimDisk};
 use drystone_wal::{Identity, Wal};
 use drystone_watch::Hub;
@@ -24,10 +24,15 @@ use std::time::Duration;
 pub(super) const LOG_DIR: &str = "/wal";
 
 impl Host {
-    pub(super) fn new(id: drystone_types::MemberId, clock: Clock) -> Self {
+    fn new(id: MemberId, address: u16, clock: Clock) -> Self {
         Self {
             id,
+            address,
             disks: None,
+            is_awaited: false,
+            is_removed: false,
+            is_retired: false,
+            up_since: 0,
             process: None,
             incarnation: 0,
             clock,
@@ -62,24 +67,45 @@ impl World {
 
     /// Makes the disks of a new cluster and starts its members.
     pub(super) fn found(&mut self) {
+        let founders = self.founding.members.clone();
+        for member in &founders {
+            let address = member.name.strip_prefix('m').and_then(|number| number.parse().ok());
+            self.new_host(member.member_id(), address.unwrap_or(0));
+        }
         let (entries, hard_state) = self.founding.log();
         for m in 0..self.hosts.len() {
-            let sector =
-                if self.knobs.large_sectors { Sector::Bytes4096 } else { Sector::Bytes512 };
-            let log = SimDisk::with_sector(self.disk_rng.random(), sector);
-            let (config, identity) = (self.wal_config(), self.identity(m));
-            let mut wal = Wal::create(Arc::new(log.clone()), Path::new(LOG_DIR), config, identity)
-                .expect("a new disk takes a new log");
-            wal.append_and_sync(&entries, Some(hard_state)).expect("a new disk takes entries");
-            let store = MemBackend::with_config(MemConfig {
-                unflushed_batches_max: self.knobs.unflushed_batches_max,
-            });
-            self.hosts[m].disks = Some(Disks { log, store, received: BTreeMap::new() });
-            self.judges.raft.founded(m, &entries, hard_state);
+            self.new_disks(m, &entries, Some(hard_state));
         }
         for m in 0..self.hosts.len() {
             self.start(m);
         }
+    }
+
+    /// A machine more, with nothing on it.
+    pub(super) fn new_host(&mut self, id: MemberId, address: u16) -> usize {
+        let most = self.knobs.drift_ppm_max;
+        let start = self.timing.random_range(0..1_000 * SECOND);
+        let ppm = self.timing.random_range(-most..=most);
+        self.numbers.insert(id, self.hosts.len());
+        self.hosts.push(Host::new(id, address, Clock::new(start, ppm)));
+        self.judges.joined(id);
+        self.hosts.len() - 1
+    }
+
+    /// Empty disks, and on them a log that begins with these entries.
+    pub(super) fn new_disks(&mut self, m: usize, entries: &[Entry], hard_state: Option<HardState>) {
+        let sector = if self.knobs.large_sectors { Sector::Bytes4096 } else { Sector::Bytes512 };
+        let log = SimDisk::with_sector(self.disk_rng.random(), sector);
+        let (config, identity) = (self.wal_config(), self.identity(m));
+        let mut wal = Wal::create(Arc::new(log.clone()), Path::new(LOG_DIR), config, identity)
+            .expect("a new disk takes a new log");
+        if !entries.is_empty() {
+            wal.append_and_sync(entries, hard_state).expect("a new disk takes entries");
+        }
+        let unflushed_batches_max = self.knobs.unflushed_batches_max;
+        let store = MemBackend::with_config(MemConfig { unflushed_batches_max });
+        self.hosts[m].disks = Some(Disks { log, store, received: BTreeMap::new() });
+        self.judges.raft.founded(m, entries, hard_state.unwrap_or_default());
     }
 
     /// Starts a member from its disks. A start that the disk refuses while a fault is on is
@@ -87,8 +113,10 @@ impl World {
     pub(super) fn start(&mut self, m: usize) {
         match self.assemble(m) {
             Ok(process) => {
+                let removed = process.applier.machine().membership().is_removed(self.hosts[m].id);
                 let host = &mut self.hosts[m];
                 host.process = Some(process);
+                host.up_since = self.now;
                 let incarnation = host.incarnation;
                 self.counts.starts += 1;
                 self.trace.say(self.now, format_args!("m{m} starts"));
@@ -97,8 +125,16 @@ impl World {
                 self.after(first, Event::Tick(m, incarnation));
                 self.after(LEASE_TICK, Event::Leases(m, incarnation));
                 self.after(HUB_TICK, Event::HubTick(m, incarnation));
+                let applied = process_applied(self.hosts[m].process.as_ref());
+                self.judges.raft.installed(m, applied);
                 self.confirm_start(m);
-                self.judges.store.started(self.now, m, self.hosts[m].process.as_ref());
+                let roll = &self.judges.raft.roll;
+                let process = self.hosts[m].process.as_ref();
+                self.judges.store.started(self.now, m, (process, roll));
+                if removed {
+                    // A server refuses to start then.
+                    self.retire(m);
+                }
             }
             Err(error) => {
                 self.trace.say(self.now, format_args!("m{m} cannot start: {error:#}"));
@@ -118,7 +154,8 @@ impl World {
 
     pub(super) fn start_again(&mut self, m: usize, incarnation: u64) {
         let host = &self.hosts[m];
-        if host.incarnation == incarnation && host.process.is_none() && host.disks.is_some() {
+        let may = host.disks.is_some() && !host.is_retired;
+        if host.incarnation == incarnation && host.process.is_none() && may {
             self.start(m);
         }
     }
@@ -192,6 +229,8 @@ impl World {
             node: Node::new(node_config, replica, applied.index, applied.index),
             inbox: VecDeque::new(),
             parked: VecDeque::new(),
+            changes: Vec::new(),
+            announcement: None,
             started: false,
             serving: false,
             tick_due: false,
@@ -240,7 +279,7 @@ impl World {
                     spread_expiries_per_second_max: knobs.spread_leases_min,
                     checkpoint_interval: Some(Duration::from_millis(knobs.checkpoint_interval_ms)),
                 },
-                ..MachineConfig::default()
+                learners_max: knobs.learners_max,
             },
             flush_entries: knobs.flush_entries,
             lease_extend: Duration::from_millis(knobs.election_ms()),
@@ -377,6 +416,11 @@ impl World {
         }
         self.meet_doom(m);
     }
+}
+
+/// What a member has applied when it starts.
+fn process_applied(process: Option<&Process>) -> LogIndex {
+    process.map_or(LogIndex(0), Process::applied_index)
 }
 
 fn moment_name(moment: Moment) -> &'static str {

@@ -25,6 +25,7 @@ impl World {
             process.tick_due = true;
             self.wake(m, Actor::Node);
         }
+        self.knock(m);
     }
 
     pub(super) fn run_node(&mut self, m: usize) {
@@ -35,6 +36,7 @@ impl World {
             self.take(m, input, &mut proposals);
         }
         self.propose(m, proposals);
+        self.propose_changes(m);
         let Some(process) = &mut self.hosts[m].process else { return };
         if process.persisted > process.told_persisted {
             process.told_persisted = process.persisted;
@@ -90,9 +92,16 @@ impl World {
                     self.trace.say(self.now, format_args!("m{m} snapshot too late: {error}"));
                 }
             }
-            Input::Membership(index, change) => {
-                // No configuration without voters is ever proposed here.
-                let _ = process.node.membership_changed(index, &change);
+            Input::Membership(index, change) => self.change_raft(m, index, &change),
+            Input::Change { id, change } => process.changes.push((id, change)),
+            Input::CheckLearner(learner, ask) => {
+                let checked = process.node.check_learner(learner);
+                self.learner_checked(m, ask, checked);
+            }
+            Input::Transfer(to) => {
+                if process.node.transfer_leader(to).is_ok() {
+                    self.counts.fault("leadership moved");
+                }
             }
             Input::HandOver => {
                 if process.node.hand_over().is_some() {
@@ -139,7 +148,8 @@ impl World {
         let Some(process) = &mut self.hosts[m].process else { return };
         let effects: Effects<Token> = process.node.effects();
         let committed = process.node.committed();
-        self.judges.stall.round(self.now, m, process, &effects, ticked);
+        let seen = (&*process, &self.judges.raft.roll);
+        self.judges.stall.round(self.now, m, seen, &effects, ticked);
         for append in &effects.append {
             self.judges.raft.promised(m, promise(append));
         }
@@ -178,6 +188,7 @@ impl World {
                 self.judges.raft.handed_out(self.now, m, entries);
             }
         }
+        self.follow_members();
         self.apply_input(m, ApplyInput::Work(work.into()));
     }
 
@@ -216,10 +227,19 @@ impl World {
         self.propose(m, waiting);
     }
 
-    /// A member that starts serves nobody before one read was confirmed, so that it does not
-    /// show older state than it did before (the server's `announce`).
+    /// A member that starts serves nobody before the cluster knows its name and URLs, which it
+    /// tells it, or before one read was confirmed, so that it does not show older state than it
+    /// did before (the server's `announce`).
     pub(super) fn confirm_start(&mut self, m: usize) {
-        self.input(m, Input::Read(START));
+        let Some(process) = &self.hosts[m].process else { return };
+        if process.serving {
+            return;
+        }
+        if self.is_known_by_name(m) {
+            self.input(m, Input::Read(START));
+        } else {
+            self.announce(m);
+        }
     }
 
     pub(super) fn apply_input(&mut self, m: usize, input: ApplyInput) {
@@ -240,6 +260,7 @@ impl World {
 
 /// Parked proposals whose callers still wait.
 fn still_asked(process: &mut Process) -> Vec<(u64, bytes::Bytes)> {
-    let asks = &process.asks;
-    process.parked.drain(..).filter(|(id, _)| asks.contains_key(id)).collect()
+    let (asks, announcement) = (&process.asks, process.announcement);
+    let waits = |id: &u64| asks.contains_key(id) || announcement == Some(*id);
+    process.parked.drain(..).filter(|(id, _)| waits(id)).collect()
 }

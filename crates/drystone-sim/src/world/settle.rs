@@ -2,9 +2,10 @@
 
 use super::World;
 use crate::clock::{Micros, SECOND};
-use crate::plan::{Ask, Op, Put};
+use crate::plan::{Ask, Op, Put, Range};
 use crate::report::Report;
-use drystone_judge::Outcome;
+use drystone_judge::{Outcome, Request};
+use std::collections::BTreeSet;
 
 /// How long a healed cluster may take until it serves writes at every member. Elections take
 /// one or two timeouts; a receiver of a snapshot, or a log that was held up, takes longer.
@@ -14,6 +15,8 @@ const SERVE_MAX: Micros = 60 * SECOND;
 const LEASES_END: Micros = 20 * SECOND;
 /// How long members and watchers may take to become equal after that.
 const EVEN_MAX: Micros = 30 * SECOND;
+/// How long members are given to find a majority before it is said that there is none.
+const QUORUM_GRACE: Micros = 10 * SECOND;
 const PAUSE_MS: u64 = 250;
 
 /// Which part of the end has been reached.
@@ -34,8 +37,8 @@ enum Phase {
 pub(super) struct Settle {
     phase: Phase,
     since: Micros,
-    /// Members that have answered a write since the faults ended.
-    served: Vec<bool>,
+    /// Members that have answered a write since the faults ended, learners a read.
+    served: BTreeSet<usize>,
     /// Values of the last writes are numbered from here.
     writes: u32,
 }
@@ -57,27 +60,32 @@ impl World {
                 self.trace.say(self.now, format_args!("the faults end"));
                 self.heal();
                 self.clients.iter_mut().for_each(super::Client::let_be);
-                self.settle.served = vec![false; self.hosts.len()];
                 self.enter(Phase::Serving);
             }
             Phase::Serving => {
                 // Stalled streams are read again, so that watchers are heard out too.
                 self.unstall_streams();
-                let alive = |m: usize| self.hosts[m].disks.is_some();
-                if (0..self.hosts.len()).all(|m| self.settle.served[m] || !alive(m)) {
+                if (0..self.hosts.len()).all(|m| self.settle.served.contains(&m) || !self.serves(m))
+                {
                     self.enter(Phase::Leases);
+                } else if waited > QUORUM_GRACE && !self.can_recover() {
+                    return self.without_majority();
                 } else if waited > SERVE_MAX {
                     let text = format!("served: {:?}", self.settle.served);
                     return self.stuck("every member serves writes again", text);
                 } else {
+                    self.disarm();
                     self.write_everywhere();
                 }
             }
             Phase::Leases if waited > LEASES_END => self.enter(Phase::Even),
-            Phase::Leases => {}
+            Phase::Leases => self.disarm(),
             Phase::Even => {
                 if self.is_even() {
                     return self.finish_run();
+                }
+                if waited > EVEN_MAX && !self.can_recover() {
+                    return self.without_majority();
                 }
                 if waited > EVEN_MAX {
                     let applied: Vec<_> = self
@@ -98,6 +106,19 @@ impl World {
         self.settle.since = self.now;
     }
 
+    /// Whether a member is to serve at the end: those whose disks are lost cannot.
+    fn serves(&self, m: usize) -> bool {
+        self.belongs(m) && self.hosts[m].disks.is_some()
+    }
+
+    /// Operators have removed, and faults destroyed, so much that nobody can go on: what was
+    /// promised until then is judged, and that it goes on is not.
+    fn without_majority(&mut self) {
+        self.trace.say(self.now, format_args!("there is no majority any more"));
+        self.counts.without_majority += 1;
+        self.finished = true;
+    }
+
     fn stuck(&mut self, rule: &'static str, text: String) {
         self.judges.blame("liveness", rule, format!("at {} us: {text}", self.now));
         self.finished = true;
@@ -107,7 +128,7 @@ impl World {
     fn write_everywhere(&mut self) {
         for m in 0..self.hosts.len() {
             let client = m % self.clients.len();
-            if self.settle.served[m] || self.hosts[m].disks.is_none() {
+            if self.settle.served.contains(&m) || !self.serves(m) {
                 continue;
             }
             if !self.clients[client].is_idle() {
@@ -124,12 +145,10 @@ impl World {
                 ignore_lease: false,
             };
             let number = |n: usize| u8::try_from(n).unwrap_or(0);
-            self.enqueue(Ask {
-                client: number(client),
-                member: number(m),
-                retries: 0,
-                op: Op::Put(put),
-            });
+            let read = Range { serializable: true, ..Range::default() };
+            let op = if self.is_learner(m) { Op::Range(read) } else { Op::Put(put) };
+            let (client, member) = (number(client), number(m));
+            self.enqueue(Ask { client, member, retries: 0, op });
         }
     }
 
@@ -139,24 +158,28 @@ impl World {
             return;
         }
         let record = &self.history.operations[operation];
-        if let (Outcome::Answered(_), drystone_judge::Request::Put(_)) =
-            (&record.outcome, &record.request)
-            && let Some(m) = self.numbers.get(&record.member)
-        {
-            self.settle.served[*m] = true;
+        let Some(m) = self.numbers.get(&record.member) else { return };
+        let counts = match &record.request {
+            Request::Put(_) => true,
+            Request::Range(range) => range.serializable && self.is_learner(*m),
+            _ => false,
+        };
+        if counts && matches!(record.outcome, Outcome::Answered(_)) {
+            self.settle.served.insert(*m);
         }
     }
 
     /// True when all members have applied the same, and no watcher has anything to come.
     fn is_even(&self) -> bool {
         let idle = self.clients.iter().all(super::Client::is_idle);
-        let mut applied: Vec<u64> = self
-            .hosts
-            .iter()
+        let here = || (0..self.hosts.len()).filter(|m| self.serves(*m)).map(|m| &self.hosts[m]);
+        let mut applied: Vec<u64> = here()
             .filter_map(|host| host.process.as_ref().map(|process| process.applied))
             .collect();
         applied.dedup();
-        let up = self.hosts.iter().all(|host| host.process.is_some() || host.disks.is_none());
+        // Whoever was removed has ended.
+        let gone = self.hosts.iter().all(|host| !host.is_removed || host.process.is_none());
+        let up = gone && here().all(|host| host.process.is_some());
         up && applied.len() == 1 && self.unheard() == 0 && idle
     }
 

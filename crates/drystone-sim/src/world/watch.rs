@@ -277,7 +277,8 @@ impl World {
 
     fn open_stream(&mut self, client: usize, slot: usize, m: usize) -> Option<usize> {
         let serving = self.hosts[m].process.as_ref().is_some_and(|process| process.serving);
-        if !serving || self.network.is_client_cut(m, self.now) {
+        // A learner serves no watches.
+        if !serving || self.is_learner(m) || self.network.is_client_cut(m, self.now) {
             return None;
         }
         let stream = self.streams.len();
