@@ -167,18 +167,8 @@ const COMMANDS: &[Command] = &[
         Action::Elect,
     ),
     group("lease", "Leases", &[], LEASE),
-    group(
-        "member",
-        "Members of the cluster",
-        &[],
-        &[leaf(
-            "list",
-            "",
-            "List the members",
-            &[Flag::text("consistency", "l", "linearizable (l) or serializable (s)")],
-            Action::MemberList,
-        )],
-    ),
+    group("member", "Members of the cluster", &[], MEMBER),
+    leaf("move-leader", "<memberID>", "Hand leadership to a member", &[], Action::MoveLeader),
     group("endpoint", "Single servers", &[CLUSTER], ENDPOINT),
     leaf(
         "defrag",
@@ -190,6 +180,34 @@ const COMMANDS: &[Command] = &[
     leaf("version", "", "Print the version", &[], Action::Version),
     leaf("options", "", "List the flags that every command takes", &[], Action::Options),
     leaf("help", "[command]", "Help about a command", &[], Action::Help),
+];
+
+const PEER_URLS: Flag = Flag {
+    name: "peer-urls",
+    short: None,
+    kind: Kind::List,
+    default: "",
+    about: "where other members reach it, with commas between",
+};
+
+const MEMBER: &[Command] = &[
+    leaf(
+        "add",
+        "<memberName>",
+        "Add a member",
+        &[PEER_URLS, Flag::bool("learner", "without a vote, until it is promoted")],
+        Action::MemberAdd,
+    ),
+    leaf("remove", "<memberID>", "Remove a member", &[], Action::MemberRemove),
+    leaf("update", "<memberID>", "Change a member's peer URLs", &[PEER_URLS], Action::MemberUpdate),
+    leaf("promote", "<memberID>", "Give a learner a vote", &[], Action::MemberPromote),
+    leaf(
+        "list",
+        "",
+        "List the members",
+        &[Flag::text("consistency", "l", "linearizable (l) or serializable (s)")],
+        Action::MemberList,
+    ),
 ];
 
 const LEASE: &[Command] = &[

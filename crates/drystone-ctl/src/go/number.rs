@@ -12,6 +12,12 @@ pub(crate) fn parse_hex_i64(text: &str) -> Result<i64, String> {
     signed(text, 16, text)
 }
 
+/// `strconv.ParseUint(text, 16, 64)`.
+pub(crate) fn parse_hex_u64(text: &str) -> Result<u64, String> {
+    unsigned(text, 16)
+        .map_err(|kind| format!("strconv.ParseUint: parsing {}: {kind}", quote(text.as_bytes())))
+}
+
 /// `strconv.ParseInt(text, 0, 64)`: Go's integer literals with their prefixes and `_`.
 pub(crate) fn parse_i64_any_base(text: &str) -> Result<i64, String> {
     let (sign, digits) = match text.strip_prefix('-') {
@@ -77,6 +83,11 @@ mod tests {
         );
         assert_eq!(parse_hex_i64("694da1f981f0f410"), Ok(0x694d_a1f9_81f0_f410));
         assert!(parse_hex_i64("0x1").is_err());
+        assert_eq!(parse_hex_u64("ffffffffffffffff"), Ok(u64::MAX));
+        assert_eq!(
+            parse_hex_u64("-1").unwrap_err(),
+            r#"strconv.ParseUint: parsing "-1": invalid syntax"#
+        );
         assert!(parse_i64("").is_err());
     }
 

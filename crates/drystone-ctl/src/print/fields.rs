@@ -116,6 +116,8 @@ impl Fields {
                 self.field("TTL", response.ttl);
             }
             Answer::MemberList(response) => self.members(response),
+            // Refused before anything is sent.
+            Answer::MemberChange(_) | Answer::MoveLeader { .. } => {}
             Answer::Alarm(response) => {
                 self.header(&response.header);
                 for alarm in &response.alarms {

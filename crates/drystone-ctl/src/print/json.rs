@@ -207,7 +207,21 @@ fn write_answer(out: &mut String, answer: Answer<'_>, hex: bool) {
                 });
             }
         }),
-        Answer::MemberList(response) if hex => members_hex(out, response),
+        Answer::MemberList(response) if hex => {
+            members_hex(out, response.header, None, &response.members);
+        }
+        Answer::MemberChange(change) if hex => {
+            let added = change.added.map(|(member, _)| member);
+            members_hex(out, change.header, added, change.members);
+        }
+        Answer::MemberChange(change) => object(out, |o| {
+            o.some("header", &change.header, header);
+            if let Some((added, _)) = change.added {
+                member(o.name("member"), added, |o| o.num("ID", added.id));
+            }
+            o.list("members", change.members, |out, m| member(out, m, |o| o.num("ID", m.id)));
+        }),
+        Answer::MoveLeader { .. } => object(out, |_| {}),
         Answer::MemberList(response) => object(out, |o| {
             o.some("header", &response.header, header);
             o.list("members", &response.members, |out, m| member(out, m, |o| o.num("ID", m.id)));
@@ -308,16 +322,25 @@ fn member(out: &mut String, member: &pb::Member, id: impl FnOnce(&mut Object<'_>
 }
 
 /// With ids as strings, so that tools whose numbers are floats do not round them.
-fn members_hex(out: &mut String, response: &pb::MemberListResponse) {
+fn members_hex(
+    out: &mut String,
+    header: Option<pb::ResponseHeader>,
+    added: Option<&pb::Member>,
+    members: &[pb::Member],
+) {
     object(out, |o| {
-        let header = response.header.unwrap_or_default();
+        let header = header.unwrap_or_default();
         object(o.name("header"), |o| {
             o.all_text("cluster_id", &format!("{:x}", header.cluster_id));
             o.all_text("member_id", &format!("{:x}", header.member_id));
             o.num("revision", header.revision);
             o.num("raft_term", header.raft_term);
         });
-        array(o.name("members"), &response.members, |out, m| {
+        if let Some(added) = added {
+            let id = format!("{:x}", added.id);
+            member(o.name("member"), added, |o| o.all_text("ID", &id));
+        }
+        array(o.name("members"), members, |out, m| {
             member(out, m, |o| o.all_text("ID", &format!("{:x}", m.id)));
         });
     });

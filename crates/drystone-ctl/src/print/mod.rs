@@ -66,10 +66,26 @@ pub(crate) enum Answer<'a> {
     LeaseList(&'a pb::LeaseLeasesResponse),
     LeaseKeepAlive(&'a pb::LeaseKeepAliveResponse),
     MemberList(&'a pb::MemberListResponse),
+    MemberChange(MemberChange<'a>),
+    MoveLeader { from: u64, to: u64 },
     Alarm(&'a pb::AlarmResponse),
     EndpointStatus(&'a [(String, pb::StatusResponse)]),
     EndpointHashKv(&'a [(String, pb::HashKvResponse)]),
     EndpointHealth(&'a [Health]),
+}
+
+/// A change of membership that was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemberChange<'a> {
+    pub(crate) header: Option<pb::ResponseHeader>,
+    /// Whom it is about.
+    pub(crate) id: u64,
+    /// What was done, with the preposition that `cluster` needs.
+    pub(crate) done: &'static str,
+    /// The member that was added, and what its operator calls it.
+    pub(crate) added: Option<(&'a pb::Member, &'a str)>,
+    /// Everybody, afterwards.
+    pub(crate) members: &'a [pb::Member],
 }
 
 /// What of a pair is printed in the simple format.
@@ -122,6 +138,8 @@ impl Printer {
 
 /// Formats of commands that answer with one message of the wire.
 pub(crate) const RPC: &[Format] = &[Format::Simple, Format::Json, Format::Fields, Format::Protobuf];
+/// Formats of changes of membership.
+pub(crate) const CHANGES: &[Format] = &[Format::Simple, Format::Json, Format::Protobuf];
 /// Formats of `member list`.
 pub(crate) const MEMBERS: &[Format] =
     &[Format::Simple, Format::Json, Format::Fields, Format::Table, Format::Protobuf];
@@ -145,6 +163,17 @@ fn protobuf(answer: Answer<'_>) -> Vec<u8> {
         Answer::LeaseList(response) => response.encode_to_vec(),
         Answer::LeaseKeepAlive(response) => response.encode_to_vec(),
         Answer::MemberList(response) => response.encode_to_vec(),
+        Answer::MemberChange(MemberChange { header, added, members, .. }) => {
+            let members = members.to_vec();
+            match added {
+                Some((member, _)) => {
+                    let member = Some(member.clone());
+                    pb::MemberAddResponse { header, member, members }.encode_to_vec()
+                }
+                None => pb::MemberRemoveResponse { header, members }.encode_to_vec(),
+            }
+        }
+        Answer::MoveLeader { .. } => pb::MoveLeaderResponse::default().encode_to_vec(),
         Answer::Alarm(response) => response.encode_to_vec(),
         Answer::EndpointStatus(_) | Answer::EndpointHashKv(_) | Answer::EndpointHealth(_) => {
             Vec::new()

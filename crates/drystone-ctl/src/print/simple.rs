@@ -6,7 +6,7 @@ use drystone_api::etcdserverpb as pb;
 use drystone_api::etcdserverpb::response_op::Response;
 use drystone_api::mvccpb::{Event, KeyValue};
 
-use super::{Answer, GetStyle, Health, KeysAsked, alarm_name, lease_hex, rows};
+use super::{Answer, GetStyle, Health, KeysAsked, MemberChange, alarm_name, lease_hex, rows};
 use crate::go;
 
 pub(crate) fn render(answer: Answer<'_>, hex: bool) -> Vec<u8> {
@@ -99,11 +99,36 @@ impl Simple {
                     self.line(health_line(health));
                 }
             }
+            Answer::MemberChange(change) => self.member_change(change),
+            Answer::MoveLeader { from, to } => {
+                self.line(format!("Leadership transferred from {from:x} to {to:x}"));
+            }
             Answer::MemberList(_) | Answer::EndpointStatus(_) | Answer::EndpointHashKv(_) => {
                 for row in rows(answer).1 {
                     self.line(row.join(", "));
                 }
             }
+        }
+    }
+
+    fn member_change(&mut self, change: MemberChange<'_>) {
+        let cluster = change.header.map_or(0, |header| header.cluster_id);
+        self.line(format!("Member {:x} {} cluster {cluster:x}", change.id, change.done));
+        let Some((member, name)) = change.added else { return };
+        let of = |other: &pb::Member| {
+            let name = if other.id == member.id { name } else { other.name.as_str() };
+            let urls = other.peer_ur_ls.iter().map(|url| format!("{name}={url}"));
+            urls.collect::<Vec<_>>()
+        };
+        let initial: Vec<String> = change.members.iter().flat_map(of).collect();
+        self.line("");
+        for (variable, value) in [
+            ("ETCD_NAME", name),
+            ("ETCD_INITIAL_CLUSTER", initial.join(",").as_str()),
+            ("ETCD_INITIAL_ADVERTISE_PEER_URLS", member.peer_ur_ls.join(",").as_str()),
+            ("ETCD_INITIAL_CLUSTER_STATE", "existing"),
+        ] {
+            self.line(format!("{variable}={}", go::quote(value.as_bytes())));
         }
     }
 

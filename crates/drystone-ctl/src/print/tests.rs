@@ -399,6 +399,46 @@ fn simple_of_leases() {
 }
 
 #[test]
+fn changes_of_membership() {
+    let mut all = sample_members().members;
+    let added = pb::Member {
+        id: 0xbdf0_0786_2f33_a926,
+        peer_ur_ls: vec!["http://localhost:12380".into()],
+        is_learner: true,
+        ..Default::default()
+    };
+    all.push(added.clone());
+    let add = MemberChange {
+        header: header(0),
+        id: added.id,
+        done: "added as learner to",
+        added: Some((&added, "m2")),
+        members: &all,
+    };
+    assert_eq!(
+        simple(Answer::MemberChange(add)),
+        "Member bdf007862f33a926 added as learner to cluster cdf818194e3a8c32\n\n\
+         ETCD_NAME=\"m2\"\n\
+         ETCD_INITIAL_CLUSTER=\"default=http://localhost:2380,m2=http://localhost:12380\"\n\
+         ETCD_INITIAL_ADVERTISE_PEER_URLS=\"http://localhost:12380\"\n\
+         ETCD_INITIAL_CLUSTER_STATE=\"existing\"\n"
+    );
+    let text = json(Answer::MemberChange(add));
+    let member = r#""member":{"ID":13686447540477864230,"peerURLs":["http://localhost:12380"],"isLearner":true},"members":[{"ID""#;
+    assert!(text.contains(member), "{text}");
+    let hex = render(Format::Json, true, Answer::MemberChange(add));
+    assert!(hex.contains(r#""member":{"ID":"bdf007862f33a926","#), "{hex}");
+    let removed = MemberChange { done: "removed from", added: None, ..add };
+    assert_eq!(
+        simple(Answer::MemberChange(removed)),
+        "Member bdf007862f33a926 removed from cluster cdf818194e3a8c32\n"
+    );
+    let moved = Answer::MoveLeader { from: 0xbdae_9bbc_11dd_390d, to: 0x76e5_763b_2fc5_02b1 };
+    let text = "Leadership transferred from bdae9bbc11dd390d to 76e5763b2fc502b1\n";
+    assert_eq!(simple(moved), text);
+}
+
+#[test]
 fn simple_of_members_and_endpoints() {
     let mut members = sample_members();
     members.members.push(pb::Member {
