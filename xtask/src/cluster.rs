@@ -19,6 +19,9 @@ enum Verb {
     Torture(TortureArgs),
     /// A member that was away for many writes comes back by a checkpoint while writes go on.
     Rejoin(RejoinArgs),
+    /// A fourth member joins, the leader is removed, and wiped members come back by themselves,
+    /// killed on their way, while writes go on.
+    Turnover(TurnoverArgs),
     /// A large store is listed, in chunks and at once, and the server's memory watched.
     List(ListArgs),
 }
@@ -62,6 +65,21 @@ struct RejoinArgs {
     /// Entries of the log that are kept for slow members.
     #[arg(long, default_value_t = 5_000)]
     catchup_entries: u64,
+}
+
+#[derive(clap::Args)]
+struct TurnoverArgs {
+    #[command(flatten)]
+    built: Built,
+    /// Members whose disks are wiped.
+    #[arg(long, default_value_t = 2)]
+    wipes: u32,
+    /// How often each of them is killed while it comes back.
+    #[arg(long, default_value_t = 3)]
+    crashes: u32,
+    /// Seed of the moments at which they are killed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 #[derive(clap::Args)]
@@ -127,6 +145,13 @@ pub(crate) fn run(args: &Args, root: &Path) -> anyhow::Result<()> {
             runner(root, !args.built.debug, "rejoin", &binary)
                 .words(&format!("--writes {}", args.writes))
                 .words(&format!("--catchup-entries {}", args.catchup_entries))
+                .run()
+        }
+        Verb::Turnover(args) => {
+            let binary = args.built.binary(root)?;
+            runner(root, !args.built.debug, "turnover", &binary)
+                .words(&format!("--wipes {} --crashes {}", args.wipes, args.crashes))
+                .words(&format!("--seed {}", args.seed))
                 .run()
         }
         Verb::List(args) => {

@@ -196,10 +196,10 @@ impl Cluster {
             .enumerate()
             .map(|(n, place)| Member::new(program, n, place, launch))
             .collect();
-        let initial: Vec<String> = members.iter().map(Member::initial).collect();
+        let initial: Vec<String> = members.iter().map(Member::entry).collect();
         let initial = initial.join(",");
         for member in &mut members {
-            member.set_initial_cluster(&initial);
+            member.expect_cluster(&initial);
             member.spawn()?;
         }
         let mut cluster = Cluster { members, limits: launch.limits, cluster_id: 0, dir };
@@ -254,6 +254,38 @@ impl Cluster {
     /// The id of the cluster.
     pub fn id(&self) -> u64 {
         self.cluster_id
+    }
+
+    /// One more member, on free ports, that knows the others' places and its own; the cluster has
+    /// to be told of it before it is started.
+    pub fn prepare(&self, program: &Program, launch: &Launch) -> Result<Member, HarnessError> {
+        let dir = self.dir.as_ref().map(|dir| dir.path().join("one-more")).unwrap_or_default();
+        std::fs::create_dir_all(&dir)
+            .map_err(HarnessError::io(format!("cannot make {}", dir.display())))?;
+        let ports = free_ports(2).map_err(HarnessError::io("cannot find free loopback ports"))?;
+        let place = Place {
+            launcher: Vec::new(),
+            client_address: format!("127.0.0.1:{}", ports[0]),
+            peer_address: format!("127.0.0.1:{}", ports[1]),
+            data_dir: dir.join("data"),
+            log_path: dir.join("log"),
+        };
+        let mut member = Member::new(program, self.members.len(), place, launch);
+        let all: Vec<String> = self.members.iter().chain([&member]).map(Member::entry).collect();
+        member.expect_cluster(&all.join(","));
+        Ok(member)
+    }
+
+    /// Counts a member in, under the id that the cluster gave it.
+    pub fn take_in(&mut self, mut member: Member, id: u64) {
+        member.set_id(Some(id));
+        self.members.push(member);
+        self.members.sort_by_key(Member::id);
+    }
+
+    /// Counts a member out; its process ends with what is returned.
+    pub fn let_go(&mut self, n: usize) -> Member {
+        self.members.remove(n)
     }
 
     /// The members, in the order of their ids.

@@ -7,10 +7,10 @@
 //! [`random`]: a stream of random requests done by both in step, with equal answers, events
 //! and hashes.
 //! [`Comparison`] runs them, [`Report`] writes `docs/compatibility.md`, and [`harness`] starts
-//! and ends the processes; other test programs use it too. Beside the tables stand five
+//! and ends the processes; other test programs use it too. Beside the tables stand six
 //! programs over the same harness: [`torture`] kills members under load and judges every
 //! answer, [`chaos`] does so with disks and networks that fail, [`rejoin`] brings a member back
-//! after a long absence, [`lists`] measures what memory a list of everything takes, and
+//! after a long absence, [`turnover`] exchanges members one by one, [`lists`] measures what memory a list of everything takes, and
 //! [`contest`] measures both servers under the same loads.
 //!
 //! # What it is not
@@ -57,6 +57,7 @@ pub mod rpcs;
 pub mod sequences;
 pub mod torture;
 pub mod transcript;
+pub mod turnover;
 
 pub use comparison::{Comparison, Finding, Verdict};
 pub use report::Report;

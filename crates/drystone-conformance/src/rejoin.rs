@@ -236,13 +236,13 @@ async fn rejoin(
     })
 }
 
-fn client(endpoints: &[String]) -> Client {
+pub(crate) fn client(endpoints: &[String]) -> Client {
     let mut config = ClientConfig::parse(endpoints).expect("the harness makes valid endpoints");
     config.timeouts.call = Some(CALL_MAX);
     Client::new(config).expect("a config with endpoints and without a token is valid")
 }
 
-async fn leader(endpoints: &[String]) -> Option<usize> {
+pub(crate) async fn leader(endpoints: &[String]) -> Option<usize> {
     for (n, endpoint) in endpoints.iter().enumerate() {
         let status = client(std::slice::from_ref(endpoint)).status(pb::StatusRequest {}).await;
         let Ok(status) = status else { continue };
@@ -286,7 +286,7 @@ async fn level(
 }
 
 /// Every member's hash at the same revision, the last.
-async fn hashes(endpoints: &[String]) -> anyhow::Result<(i64, Vec<u32>)> {
+pub(crate) async fn hashes(endpoints: &[String]) -> anyhow::Result<(i64, Vec<u32>)> {
     let mut revision = 0;
     for endpoint in endpoints {
         // A linearizable read on each, so that each has applied all.
@@ -322,17 +322,17 @@ fn number_after(line: &str, field: &str) -> Option<u64> {
 
 /// Puts of keys that are written over and over.
 #[derive(Clone, Debug)]
-struct Load {
+pub(crate) struct Load {
     client: Client,
     keys: u64,
     value_bytes: usize,
     next: Arc<AtomicU64>,
-    acks: Arc<AtomicU64>,
-    stopped: Arc<AtomicBool>,
+    pub(crate) acks: Arc<AtomicU64>,
+    pub(crate) stopped: Arc<AtomicBool>,
 }
 
 impl Load {
-    fn new(config: &Config, endpoints: &[String]) -> Load {
+    pub(crate) fn new(config: &Config, endpoints: &[String]) -> Load {
         Load {
             client: client(endpoints),
             keys: config.keys.max(1),
@@ -366,7 +366,7 @@ impl Load {
         }
     }
 
-    async fn write_all(&self, total: u64, clients: u64) -> anyhow::Result<()> {
+    pub(crate) async fn write_all(&self, total: u64, clients: u64) -> anyhow::Result<()> {
         let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
         for _ in 0..clients.max(1) {
             let load = self.clone();
@@ -387,7 +387,7 @@ impl Load {
     }
 
     /// Writes at a pace until it is told to stop.
-    fn go_on(&self, per_second: u32) -> JoinSet<anyhow::Result<()>> {
+    pub(crate) fn go_on(&self, per_second: u32) -> JoinSet<anyhow::Result<()>> {
         let mut tasks = JoinSet::new();
         let each = per_second.max(1).div_ceil(u32::try_from(CLIENTS_ON).unwrap_or(1));
         for _ in 0..CLIENTS_ON {

@@ -8,6 +8,7 @@ mod cluster;
 mod kv;
 mod lease;
 mod lock;
+mod membership;
 mod render;
 mod session;
 mod txn;
@@ -70,7 +71,7 @@ pub(crate) use rows;
 
 /// Every row of the table.
 pub fn all() -> Vec<&'static Row> {
-    [kv::ROWS, txn::ROWS, watch::ROWS, lease::ROWS, lock::ROWS, cluster::ROWS]
+    [kv::ROWS, txn::ROWS, watch::ROWS, lease::ROWS, lock::ROWS, cluster::ROWS, membership::ROWS]
         .into_iter()
         .flatten()
         .collect()

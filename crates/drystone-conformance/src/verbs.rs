@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use drystone_conformance::harness::Program;
-use drystone_conformance::{chaos, contest, lists, random, rejoin, torture};
+use drystone_conformance::{chaos, contest, lists, random, rejoin, torture, turnover};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,6 +19,8 @@ pub(crate) enum Verb {
     Torture(TortureArgs),
     /// Keep a member away for many writes, and see it come back by a checkpoint.
     Rejoin(RejoinArgs),
+    /// Exchange members of a cluster under load, and wipe the disks of some.
+    Turnover(TurnoverArgs),
     /// Kill, stop, isolate and starve members under load, and judge every answer and event.
     Chaos(ChaosArgs),
     /// List a large store, and see that it takes the server no memory.
@@ -94,6 +96,25 @@ pub(crate) struct RejoinArgs {
     /// Entries of the log that are kept for slow members.
     #[arg(long, default_value_t = 5_000)]
     catchup_entries: u64,
+    /// One more flag for every member, as `--server-flag=--name=value`; may be repeated.
+    #[arg(long = "server-flag", allow_hyphen_values = true)]
+    flags: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TurnoverArgs {
+    /// The server's binary. Otherwise $DRYSTONE_BIN, or the one cargo built beside this.
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    /// Members whose disks are wiped.
+    #[arg(long, default_value_t = 2)]
+    wipes: u32,
+    /// How often each of them is killed while it comes back.
+    #[arg(long, default_value_t = 3)]
+    crashes: u32,
+    /// Seed of the moments at which they are killed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// One more flag for every member, as `--server-flag=--name=value`; may be repeated.
     #[arg(long = "server-flag", allow_hyphen_values = true)]
     flags: Vec<String>,
@@ -179,6 +200,7 @@ pub(crate) async fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
                 Verb::Random(args) => random(args).await,
                 Verb::Torture(args) => torture(args).await,
                 Verb::Rejoin(args) => rejoin(args).await,
+                Verb::Turnover(args) => turnover(args).await,
                 Verb::Chaos(args) => chaos(args).await,
                 Verb::List(args) => list(args).await,
                 Verb::Bench(args) => bench(args).await,
@@ -243,6 +265,19 @@ async fn rejoin(args: &RejoinArgs) -> anyhow::Result<ExitCode> {
     let outcome = rejoin::run(&program(args.bin.as_deref())?, &config).await?;
     print(&outcome.to_string())?;
     Ok(end("rejoin", &outcome.faults(), outcome.kept()))
+}
+
+async fn turnover(args: &TurnoverArgs) -> anyhow::Result<ExitCode> {
+    let config = turnover::Config {
+        wipes: args.wipes,
+        crashes: args.crashes,
+        seed: args.seed,
+        flags: args.flags.clone(),
+        ..turnover::Config::default()
+    };
+    let outcome = turnover::run(&program(args.bin.as_deref())?, &config).await?;
+    print(&outcome.to_string())?;
+    Ok(end("turnover", outcome.faults(), outcome.kept()))
 }
 
 async fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {

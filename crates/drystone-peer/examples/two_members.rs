@@ -7,7 +7,8 @@ use drystone_api::etcdserverpb::{
 };
 use drystone_peer::{
     Answers, Config, HashKv, HashKvRefused, Inbox, LeaseRefused, MemberInfo, PromoteRefused,
-    SnapshotFile, SnapshotSource, Snapshots, StepRefused, TcpDialer, Transport, VersionInfo,
+    ReplaceRefused, Replacement, SnapshotFile, SnapshotSource, Snapshots, StepRefused, TcpDialer,
+    Transport, VersionInfo,
 };
 use drystone_raft::{Message, MessageKind, SnapshotMeta};
 use drystone_types::{ClusterId, ConfState, LogIndex, MemberId, Term};
@@ -95,6 +96,20 @@ impl Answers for Member {
     ) -> BoxFuture<'static, Result<Vec<MemberInfo>, PromoteRefused>> {
         Box::pin(async { Err(PromoteRefused::NotFound) })
     }
+    fn replace_member(
+        &self,
+        _: Replacement,
+    ) -> BoxFuture<'static, Result<Vec<MemberInfo>, ReplaceRefused>> {
+        Box::pin(async { Err(ReplaceRefused::NotLeader) })
+    }
+
+    fn promote_replacement(
+        &self,
+        _: MemberId,
+    ) -> BoxFuture<'static, Result<Vec<MemberInfo>, ReplaceRefused>> {
+        Box::pin(async { Err(ReplaceRefused::NotLeader) })
+    }
+
     fn downgrade_enabled(&self) -> BoxFuture<'static, Result<bool, String>> {
         Box::pin(async { Ok(false) })
     }

@@ -1,10 +1,12 @@
 //! Questions to members whose ids one need not know: for bootstrap and for passing leases on.
 
 use crate::call::{Connection, Limits, empty, full};
-use crate::info::{hash_kv_from_json, hash_kv_request_to_json, members_from_json};
+use crate::info::{
+    hash_kv_from_json, hash_kv_request_to_json, members_from_json, replacement_to_json,
+};
 use crate::{
     CallError, ClusterInfo, Dial, HashKv, HashKvRefused, LeaseRefused, MemberInfo, PeerUrl,
-    PromoteRefused, VersionInfo, headers,
+    PromoteRefused, ReplaceRefused, Replacement, VersionInfo, headers,
 };
 use bytes::Bytes;
 use drystone_api::etcdserverpb::{
@@ -215,6 +217,60 @@ impl Fetch {
                 Ok(members.map_err(|_| CallError::Malformed("a list of members"))?)
             }
         }
+    }
+
+    /// `POST /drystone/members/replace`: has the leader put a new learner in the place of a
+    /// member that lost its data. May be repeated.
+    ///
+    /// # Errors
+    /// The call failed, or the member refused.
+    pub async fn replace_member(
+        &self,
+        url: &PeerUrl,
+        cluster: ClusterId,
+        replacement: &Replacement,
+    ) -> Result<Vec<MemberInfo>, FetchError<ReplaceRefused>> {
+        let body = replacement_to_json(replacement).into();
+        let question = Question::post("/drystone/members/replace", "application/json", body);
+        self.ask_own(url, cluster, question).await
+    }
+
+    /// `POST /drystone/members/promote/<id>`: has the leader promote a learner that took such a
+    /// place.
+    ///
+    /// # Errors
+    /// The call failed, or the member refused; before it has caught up, too.
+    pub async fn promote_replacement(
+        &self,
+        url: &PeerUrl,
+        cluster: ClusterId,
+        id: MemberId,
+    ) -> Result<Vec<MemberInfo>, FetchError<ReplaceRefused>> {
+        let path = format!("/drystone/members/promote/{id}");
+        let question = Question::post(&path, "application/json", Vec::new());
+        self.ask_own(url, cluster, question).await
+    }
+
+    async fn ask_own(
+        &self,
+        url: &PeerUrl,
+        cluster: ClusterId,
+        mut question: Question,
+    ) -> Result<Vec<MemberInfo>, FetchError<ReplaceRefused>> {
+        question.headers.insert(headers::CLUSTER_ID, headers::value(&cluster));
+        let (answer, body) = self.ask(url, question).await?;
+        let told = || String::from_utf8_lossy(&body[..body.len().min(1024)]).trim_end().to_owned();
+        let refused = match answer.status {
+            StatusCode::MISDIRECTED_REQUEST => ReplaceRefused::NotLeader,
+            StatusCode::SERVICE_UNAVAILABLE => ReplaceRefused::Later(told()),
+            StatusCode::CONFLICT => ReplaceRefused::Never(told()),
+            StatusCode::PRECONDITION_FAILED => return Err(CallError::ClusterMismatch.into()),
+            _ => {
+                let members = members_from_json(&accept(&answer, &body)?);
+                return Ok(members.map_err(|_| CallError::Malformed("a list of members"))?);
+            }
+        };
+        Err(FetchError::Refused(refused))
     }
 
     async fn ask_lease(

@@ -1,6 +1,6 @@
 //! What the transport needs from the member it serves.
 
-use crate::{HashKv, MemberInfo, VersionInfo};
+use crate::{HashKv, MemberInfo, Replacement, VersionInfo};
 use drystone_api::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
@@ -127,6 +127,19 @@ pub trait Answers: Send + Sync + 'static {
         token: Option<String>,
     ) -> BoxFuture<'static, Result<Vec<MemberInfo>, PromoteRefused>>;
 
+    /// Puts a new learner in the place of a member that lost its data, if this member leads. A
+    /// repeated call does it once.
+    fn replace_member(
+        &self,
+        replacement: Replacement,
+    ) -> BoxFuture<'static, Result<Vec<MemberInfo>, ReplaceRefused>>;
+
+    /// Promotes a learner that took such a place, if this member leads and it has caught up.
+    fn promote_replacement(
+        &self,
+        id: MemberId,
+    ) -> BoxFuture<'static, Result<Vec<MemberInfo>, ReplaceRefused>>;
+
     /// Whether a downgrade is under way, after a linearizable check. The error is the check's.
     fn downgrade_enabled(&self) -> BoxFuture<'static, Result<bool, String>>;
 }
@@ -177,6 +190,21 @@ pub enum PromoteRefused {
     /// Something else; peers see an internal error.
     #[error("{0}")]
     Other(String),
+}
+
+/// Why a member that lost its data was not replaced, or does not vote again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplaceRefused {
+    /// Another member must be asked.
+    #[error("this member does not lead")]
+    NotLeader,
+    /// Not now; later it may do.
+    #[error("{0}")]
+    Later(String),
+    /// Asking again does not help.
+    #[error("{0}")]
+    Never(String),
 }
 
 /// Everything that a [`Transport`](crate::Transport) asks of its member. Implemented by

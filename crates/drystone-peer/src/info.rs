@@ -58,6 +58,28 @@ pub struct VersionInfo {
     pub storage: String,
 }
 
+/// A member that lost its data, and the new one that is to take its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replacement {
+    /// The name of both.
+    pub name: String,
+    /// The peer URLs of both.
+    pub peer_urls: Vec<String>,
+    /// Who lost its data.
+    pub old: MemberId,
+    /// The new one, which has no data yet.
+    pub new: MemberId,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReplacementJson {
+    name: String,
+    #[serde(rename = "peerURLs")]
+    peer_urls: Vec<String>,
+    old: String,
+    new: String,
+}
+
 /// A hash of the key space at one revision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HashKv {
@@ -145,6 +167,19 @@ pub fn members_from_json(json: &[u8]) -> Result<Vec<MemberInfo>, serde_json::Err
 #[must_use]
 pub fn version_to_json(version: &VersionInfo) -> String {
     to_json(version)
+}
+
+pub(crate) fn replacement_to_json(replacement: &Replacement) -> String {
+    let Replacement { name, peer_urls, old, new } = replacement.clone();
+    let (old, new) = (old.to_string(), new.to_string());
+    to_json(&ReplacementJson { name, peer_urls, old, new })
+}
+
+pub(crate) fn replacement_from_json(json: &[u8]) -> Option<Replacement> {
+    let json: ReplacementJson = serde_json::from_slice(json).ok()?;
+    let id = crate::headers::parse_member;
+    let ReplacementJson { name, peer_urls, old, new } = json;
+    Some(Replacement { name, peer_urls, old: id(&old)?, new: id(&new)? })
 }
 
 pub(crate) fn hash_kv_to_json(hash: &HashKv) -> String {

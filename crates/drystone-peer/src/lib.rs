@@ -77,11 +77,11 @@ pub use config::{Config, ConfigError};
 pub use error::CallError;
 pub use fetch::{Fetch, FetchError};
 pub use handler::{
-    Answers, Handler, HashKvRefused, Inbox, LeaseRefused, PromoteRefused, SnapshotFile,
-    SnapshotSource, Snapshots, StepRefused,
+    Answers, Handler, HashKvRefused, Inbox, LeaseRefused, PromoteRefused, ReplaceRefused,
+    SnapshotFile, SnapshotSource, Snapshots, StepRefused,
 };
 pub use info::{
-    ClusterInfo, HashKv, MemberInfo, VersionInfo, members_from_json, members_to_json,
+    ClusterInfo, HashKv, MemberInfo, Replacement, VersionInfo, members_from_json, members_to_json,
     version_to_json,
 };
 pub use io::{Dial, Stream, TcpDialer};

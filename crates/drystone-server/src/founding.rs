@@ -8,9 +8,11 @@
 use crate::config::{ClusterState, Config};
 use crate::join::{Joining, join, other_urls};
 use crate::layout::Layout;
+use crate::rejoin::come_back;
+use crate::resolve::same_text;
 use anyhow::bail;
 use drystone_member::Founding;
-use drystone_peer::{Fetch, MemberInfo, PeerUrl, TcpDialer};
+use drystone_peer::{Fetch, MemberInfo, TcpDialer};
 use drystone_types::MemberId;
 use drystone_wal::{FsDisk, Wal};
 use futures::future::join_all;
@@ -32,13 +34,19 @@ pub(crate) enum Beginning {
     Joiner(Joining),
 }
 
-/// Decides how to begin. Changes nothing here.
+/// Decides how to begin. Only `--auto-join` notes something here and changes the cluster.
 ///
 /// # Errors
 /// Why this member must not begin like this, and what would help.
 pub(crate) async fn beginning(config: &Config, layout: &Layout) -> anyhow::Result<Beginning> {
     if Wal::exists(&FsDisk, layout.wal())? {
         return Ok(Beginning::Restored);
+    }
+    if config.auto_join
+        && config.initial_cluster.len() > 1
+        && let Some(joining) = come_back(config, layout).await?
+    {
+        return Ok(Beginning::Joiner(joining));
     }
     match config.initial_cluster_state {
         ClusterState::Existing => Ok(Beginning::Joiner(join(config).await?)),
@@ -58,17 +66,26 @@ async fn refuse_a_second_time(config: &Config) -> anyhow::Result<()> {
     // Who is not in the list is told so when it is founded.
     let Some(own) = founding.id_of(&config.name) else { return Ok(()) };
     let fetch = Fetch::new(Arc::new(TcpDialer), ASK_TIMEOUT);
-    let answers = join_all(other_urls(config).into_iter().map(|url| knows(&fetch, url, own))).await;
-    if answers.contains(&true) {
-        bail!(lost_its_data(own, config));
+    let urls = other_urls(config);
+    let answers = join_all(urls.iter().map(|url| fetch.members(url))).await;
+    let is_own = |member: &&MemberInfo| {
+        // One that came back has another id than the one it was founded with.
+        let urls = &config.initial_advertise_peer_urls;
+        member.member() == own || same_text(&member.peer_urls, urls)
+    };
+    for cluster in answers.into_iter().flatten() {
+        match cluster.members.iter().find(is_own) {
+            Some(known) if was_started(known) => bail!(lost_its_data(known.member(), config)),
+            Some(known) if known.member() != own => bail!(
+                "the cluster {} runs and expects member {} here; start it with \
+                 --initial-cluster-state=existing",
+                cluster.cluster,
+                known.member()
+            ),
+            _ => {}
+        }
     }
     Ok(())
-}
-
-/// Whether the member at `url` knows `id` as one that has started once.
-async fn knows(fetch: &Fetch, url: PeerUrl, id: MemberId) -> bool {
-    let Ok(cluster) = fetch.members(&url).await else { return false };
-    cluster.members.iter().any(|member| member.member() == id && was_started(member))
 }
 
 /// A member tells its client URLs when it starts for the first time.
@@ -82,7 +99,7 @@ pub(crate) fn lost_its_data(own: MemberId, config: &Config) -> String {
         "member {own} has already been bootstrapped, but {} holds no log: its data was lost. \
          Restore the data directory as it was; or replace the member: etcdctl member remove \
          {own}, then etcdctl member add {} --peer-urls={}, and start it with an empty data \
-         directory and --initial-cluster-state=existing",
+         directory and --initial-cluster-state=existing. With --auto-join it does so by itself",
         config.wal_path().display(),
         config.name,
         config.initial_advertise_peer_urls.join(",")

@@ -22,6 +22,8 @@ const VERSION_MIN: (u64, u64) = (3, 0);
 pub(crate) struct Joining {
     pub(crate) cluster: ClusterId,
     pub(crate) member: MemberId,
+    /// True when it takes the place of a member that lost its data: what is left of that goes.
+    pub(crate) replaces: bool,
     /// The others; the log will name them, but until then it is they who must be answered.
     pub(crate) others: Vec<(MemberId, Vec<PeerUrl>)>,
 }
@@ -31,7 +33,7 @@ impl Joining {
     pub(crate) fn new(told: &ClusterInfo, member: MemberId) -> Self {
         let others = told.members.iter().filter(|other| other.member() != member);
         let others = others.map(|other| (other.member(), parse(&other.peer_urls))).collect();
-        Self { cluster: told.cluster, member, others }
+        Self { cluster: told.cluster, member, replaces: false, others }
     }
 }
 
@@ -145,7 +147,11 @@ async fn own_entry<'a>(config: &Config, told: &'a ClusterInfo) -> anyhow::Result
 
 /// At least one other member must say a version of the cluster that this member can serve, and
 /// none may say another.
-async fn check_versions(fetch: &Fetch, told: &ClusterInfo, own: MemberId) -> anyhow::Result<()> {
+pub(crate) async fn check_versions(
+    fetch: &Fetch,
+    told: &ClusterInfo,
+    own: MemberId,
+) -> anyhow::Result<()> {
     let others = told.members.iter().filter(|member| member.member() != own);
     let urls: Vec<PeerUrl> = others.flat_map(|member| parse(&member.peer_urls)).collect();
     let downgrade = join_all(urls.iter().map(|url| fetch.downgrade_enabled(url))).await;

@@ -3,12 +3,14 @@
 //!
 //! ```text
 //! member/identity.json          who this is: cluster and member
+//! member/rejoining.json         how far a member is that comes back by itself
 //! member/wal/                   the log
 //! member/store/CURRENT          name of the store in use
 //! member/store/db-<hex>/        stores: the one in use, and one that is being installed
 //! member/snapshots/             checkpoints on their way to or from other members
 //! ```
 
+use crate::rejoin::{Note, read_note};
 use anyhow::{Context, bail};
 use drystone_types::{ClusterId, LogIndex, MemberId};
 use serde_json::{Value, json};
@@ -17,6 +19,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 const IDENTITY: &str = "identity.json";
+const REJOINING: &str = "rejoining.json";
 const CURRENT: &str = "CURRENT";
 const STORE_PREFIX: &str = "db-";
 
@@ -79,6 +82,43 @@ impl Layout {
     pub(crate) fn set_identity(&self, cluster: ClusterId, member: MemberId) -> anyhow::Result<()> {
         let text = json!({"cluster": cluster.to_string(), "member": member.to_string()});
         replace(&self.member, IDENTITY, &format!("{text:#}\n"))
+    }
+
+    /// What is noted of a member that comes back by itself.
+    pub(crate) fn rejoining(&self) -> anyhow::Result<Option<Note>> {
+        let path = self.member.join(REJOINING);
+        match fs::read(&path) {
+            Ok(text) => {
+                let note = read_note(&text);
+                note.map(Some).with_context(|| format!("{} is damaged", path.display()))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context(format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Notes how far a member is that comes back by itself, durably.
+    pub(crate) fn set_rejoining(&self, note: &Note) -> anyhow::Result<()> {
+        replace(&self.member, REJOINING, &format!("{:#}\n", note.to_json()))
+    }
+
+    /// Forgets that note.
+    pub(crate) fn clear_rejoining(&self) -> anyhow::Result<()> {
+        let path = self.member.join(REJOINING);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).context(format!("cannot remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes all stores, of a member that begins anew.
+    pub(crate) fn discard_stores(&self) -> anyhow::Result<()> {
+        let stores = self.stores();
+        fs::remove_dir_all(&stores)
+            .with_context(|| format!("cannot remove {}", stores.display()))?;
+        self.create()
     }
 
     /// The store in use; a name for a first one when there is none.

@@ -69,6 +69,8 @@ mod range;
 mod recipe;
 mod reconfigure;
 mod recover;
+mod rejoin;
+mod replace;
 mod resolve;
 mod serve;
 mod shared;

@@ -15,7 +15,8 @@ use drystone_machine::{Member, Membership};
 use drystone_mvcc::OpError;
 use drystone_peer::{
     Answers, HashKv, HashKvRefused, Inbox, LeaseRefused, MemberInfo, PeerUrl, PromoteRefused,
-    SnapshotFile, SnapshotSource, Snapshots, StepRefused, Transport, VersionInfo,
+    ReplaceRefused, Replacement, SnapshotFile, SnapshotSource, Snapshots, StepRefused, Transport,
+    VersionInfo,
 };
 use drystone_raft::Message;
 use drystone_types::{LogIndex, MemberId};
@@ -221,6 +222,30 @@ impl Answers for PeerHandler {
                 Err(EtcdError::LearnerNotReady) => Err(PromoteRefused::NotReady),
                 Err(error) => Err(PromoteRefused::Other(error.message().to_owned())),
             }
+        })
+    }
+
+    fn replace_member(
+        &self,
+        replacement: Replacement,
+    ) -> BoxFuture<'static, Result<Vec<MemberInfo>, ReplaceRefused>> {
+        let shared = self.shared();
+        Box::pin(async move {
+            let shared = shared.map_err(|error| ReplaceRefused::Later(error.to_string()))?;
+            let members = shared.replace_member(replacement).await?;
+            Ok(members.into_iter().map(tell).collect())
+        })
+    }
+
+    fn promote_replacement(
+        &self,
+        id: MemberId,
+    ) -> BoxFuture<'static, Result<Vec<MemberInfo>, ReplaceRefused>> {
+        let shared = self.shared();
+        Box::pin(async move {
+            let shared = shared.map_err(|error| ReplaceRefused::Later(error.to_string()))?;
+            let members = shared.promote_replacement(id).await?;
+            Ok(members.into_iter().map(tell).collect())
         })
     }
 

@@ -9,7 +9,7 @@ use drystone_member::NotReady;
 use drystone_peer::{FetchError, PeerUrl, PromoteRefused};
 use drystone_types::MemberId;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
 /// How long another member must have been reachable to be counted on (etcd: 5 s).
@@ -217,31 +217,30 @@ impl Shared {
         self.view.read().membership.clone()
     }
 
-    fn leader_urls(&self) -> Vec<PeerUrl> {
+    pub(crate) fn leader_urls(&self) -> Vec<PeerUrl> {
         let membership = self.membership();
         let leader = self.status.leader().and_then(|leader| membership.member(leader));
         let urls = leader.filter(|leader| leader.id != self.member.0).map(|l| &l.peer_urls);
         urls.into_iter().flatten().filter_map(|url| url.parse().ok()).collect()
     }
 
-    fn standing<'a>(
+    pub(crate) fn standing<'a>(
         &self,
         membership: &'a Membership,
     ) -> Standing<'a, impl Fn(MemberId) -> Contact + use<'_, 'a>> {
-        let now = Instant::now();
-        let contact = move |id: MemberId| {
-            if id == self.member {
-                return Contact::Lasting;
-            }
-            let peer = self.transport.get().and_then(|transport| transport.peer(id));
-            match peer.and_then(|peer| peer.active_since) {
-                None => Contact::None,
-                Some(since) if now.saturating_duration_since(since) >= CONTACT_MIN => {
-                    Contact::Lasting
-                }
-                Some(_) => Contact::Fresh,
-            }
-        };
-        Standing { membership, contact }
+        Standing { membership, contact: move |id| self.contact(id) }
+    }
+
+    /// How this member reaches another one.
+    pub(crate) fn contact(&self, id: MemberId) -> Contact {
+        if id == self.member {
+            return Contact::Lasting;
+        }
+        let peer = self.transport.get().and_then(|transport| transport.peer(id));
+        match peer.and_then(|peer| peer.active_since) {
+            None => Contact::None,
+            Some(since) if since.elapsed() >= CONTACT_MIN => Contact::Lasting,
+            Some(_) => Contact::Fresh,
+        }
     }
 }

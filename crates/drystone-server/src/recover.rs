@@ -171,6 +171,17 @@ fn enter(
     disk: Arc<FsDisk>,
     wal_config: drystone_wal::Config,
 ) -> anyhow::Result<(Wal, drystone_wal::Recovered, Identity)> {
+    let leftover = layout.current_store()?;
+    if leftover.exists() && joining.replaces {
+        layout.discard_stores()?;
+    } else if leftover.exists() {
+        bail!(
+            "{} holds a store, but there is no log for it in {}; a member that joins begins with \
+             an empty data directory",
+            leftover.display(),
+            layout.wal().display()
+        );
+    }
     layout.set_identity(joining.cluster, joining.member)?;
     let identity = Identity { cluster: joining.cluster, member: joining.member };
     let wal = Wal::create(disk, layout.wal(), wal_config, identity)?;

@@ -120,6 +120,10 @@ impl Server {
         let compactions = corrupt::check_compactions(shared.clone(), stop());
         server.tasks.extend([tokio::spawn(stores), tokio::spawn(compactions)]);
         server.tasks.push(tokio::spawn(follow_keys(shared.tokens.clone(), stop())));
+        if shared.config.auto_join {
+            let vote_again = crate::rejoin::vote_again(shared.clone(), server.stop.subscribe());
+            server.tasks.push(tokio::spawn(vote_again));
+        }
         server.tasks.push(tokio::spawn(auto_compact(shared, server.stop.subscribe())));
         Ok(server)
     }
@@ -265,6 +269,7 @@ fn launch(
         tokens: Arc::new(tokens),
         passwords,
         stopping: AtomicBool::new(false),
+        replacing: tokio::sync::Mutex::new(()),
         left: watch::Sender::new(false),
     });
     let own = membership.member(member);

@@ -201,6 +201,8 @@ pub(crate) struct Shared {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) passwords: Passwords,
     pub(crate) stopping: AtomicBool,
+    /// Held while a member that lost its data is replaced: one at a time.
+    pub(crate) replacing: tokio::sync::Mutex<()>,
     /// True once this member is known to have been removed from the cluster.
     pub(crate) left: watch::Sender<bool>,
 }
@@ -320,6 +322,8 @@ impl Shared {
     /// This member was removed from the cluster: it is to end.
     pub(crate) fn leave(&self) {
         if !self.left.send_replace(true) {
+            // Nothing that is proposed here can be agreed on any more: clients go elsewhere.
+            self.stopping.store(true, Ordering::Release);
             tracing::error!("the member has been permanently removed from the cluster");
             tracing::error!("data-dir used by this member must be removed");
         }

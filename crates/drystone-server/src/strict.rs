@@ -66,6 +66,17 @@ impl<F: Fn(MemberId) -> Contact> Standing<'_, F> {
         Ok(())
     }
 
+    /// Can the cluster go on without this voter, which is away, by those who can be reached now?
+    pub(crate) fn may_lose(&self, id: MemberId) -> Result<(), EtcdError> {
+        let reached = self.voters().filter(|voter| {
+            voter.member_id() != id && (self.contact)(voter.member_id()) != Contact::None
+        });
+        match reached.count() >= quorum(self.voters().count()) {
+            true => Ok(()),
+            false => Err(EtcdError::Unhealthy),
+        }
+    }
+
     /// May the learner begin to vote?
     pub(crate) fn may_promote(&self) -> Result<(), EtcdError> {
         let voters = self.voters().count();
@@ -164,6 +175,15 @@ mod tests {
             let remove = standing.may_remove(MemberId(id));
             assert_eq!(remove, verdict, "{voters} {started} {connected} {id}");
         }
+    }
+
+    #[test]
+    fn a_member_is_given_up_only_by_a_quorum_without_it() {
+        assert_eq!(standing(&members(3, 3), 2).may_lose(MemberId(3)), Ok(()));
+        let few = members(3, 3);
+        assert_eq!(standing(&few, 1).may_lose(MemberId(3)), Err(EtcdError::Unhealthy));
+        let two = members(2, 2);
+        assert_eq!(standing(&two, 2).may_lose(MemberId(2)), Err(EtcdError::Unhealthy));
     }
 
     #[test]

@@ -75,11 +75,12 @@ impl Member {
     }
 
     /// This member's part of `--initial-cluster`.
-    pub(super) fn initial(&self) -> String {
+    pub fn entry(&self) -> String {
         format!("{}={}", self.name, self.peer_url())
     }
 
-    pub(super) fn set_initial_cluster(&mut self, initial: &str) {
+    /// Sets the `--initial-cluster` of its next start.
+    pub fn expect_cluster(&mut self, initial: &str) {
         initial.clone_into(&mut self.initial_cluster);
     }
 

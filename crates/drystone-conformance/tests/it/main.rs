@@ -4,4 +4,5 @@ mod alone;
 mod clients;
 mod force;
 mod tables;
+mod turnover;
 mod turns;

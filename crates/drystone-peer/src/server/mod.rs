@@ -4,6 +4,7 @@ mod cluster;
 mod connection;
 mod lease;
 mod raft;
+mod rejoin;
 mod reply;
 
 pub(crate) use connection::{serve, serve_connection};
@@ -17,7 +18,8 @@ use std::sync::Arc;
 
 pub(crate) type Answer = Response<Body>;
 
-/// Answers one request. Etcd's paths and texts (`etcdhttp/peer.go`, `rafthttp/http.go`).
+/// Answers one request. Etcd's paths and texts (`etcdhttp/peer.go`, `rafthttp/http.go`),
+/// and Drystone's own below `/drystone/`.
 pub(crate) async fn answer(transport: Arc<Inner>, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
     match path.as_str() {
@@ -28,6 +30,7 @@ pub(crate) async fn answer(transport: Arc<Inner>, request: Request<Incoming>) ->
         "/members/hashkv" => cluster::hash_kv(&transport, request).await,
         "/version" => cluster::version(&transport, &request),
         "/downgrade/enabled" => cluster::downgrade_enabled(&transport, &request).await,
+        "/drystone/members/replace" => rejoin::replace(&transport, request).await,
         "/leases" => lease::keep_alive(&transport, request).await,
         "/leases/internal" => lease::time_to_live(&transport, request).await,
         path => {
@@ -36,6 +39,9 @@ pub(crate) async fn answer(transport: Arc<Inner>, request: Request<Incoming>) ->
             }
             if let Some(id) = path.strip_prefix("/members/promote/") {
                 return cluster::promote(&transport, &request, id).await;
+            }
+            if let Some(id) = path.strip_prefix("/drystone/members/promote/") {
+                return rejoin::promote(&transport, &request, id).await;
             }
             reply::not_found()
         }

@@ -3,7 +3,8 @@
 use crate::harness::*;
 use drystone_api::etcdserverpb::{LeaseKeepAliveRequest, LeaseTimeToLiveRequest};
 use drystone_peer::{
-    CallError, Fetch, FetchError, HashKvRefused, LeaseRefused, PromoteRefused, TcpDialer,
+    CallError, Fetch, FetchError, HashKvRefused, LeaseRefused, PromoteRefused, ReplaceRefused,
+    Replacement, TcpDialer,
 };
 use drystone_types::{ClusterId, MemberId};
 use std::sync::Arc;
@@ -133,6 +134,43 @@ async fn hashes() {
     assert_eq!((answer.status, answer.body.as_str()), (200, json));
     let answer = raw(&a.address, "GET", "/members/hashkv", &[], b"x").await;
     assert_eq!((answer.status, answer.body.as_str()), (400, "error unmarshalling request\n"));
+    a.stop().await;
+}
+
+#[tokio::test]
+async fn a_member_that_lost_its_data_is_replaced_by_the_leader() {
+    let a = Node::start(A).await;
+    let replace = |old, new| {
+        let url = a.url();
+        let (name, peer_urls) = ("m".to_owned(), vec!["http://127.0.0.1:2380".to_owned()]);
+        let replacement = Replacement { name, peer_urls, old: MemberId(old), new: MemberId(new) };
+        async move { fetch().replace_member(&url, CLUSTER, &replacement).await }
+    };
+    assert_eq!(replace(1, 0x10).await.unwrap().len(), 1);
+    for (old, wanted) in [
+        (2, ReplaceRefused::Later("busy".into())),
+        (3, ReplaceRefused::Never("no".into())),
+        (4, ReplaceRefused::NotLeader),
+    ] {
+        match replace(old, 0x10).await {
+            Err(FetchError::Refused(refused)) => assert_eq!(refused, wanted),
+            other => panic!("{other:?}"),
+        }
+    }
+    let promote = fetch().promote_replacement(&a.url(), CLUSTER, MemberId(0x10)).await;
+    assert_eq!(promote.unwrap().len(), 1);
+    let behind = fetch().promote_replacement(&a.url(), CLUSTER, MemberId(1)).await;
+    assert!(matches!(behind, Err(FetchError::Refused(ReplaceRefused::Later(_)))));
+    let foreign = fetch().promote_replacement(&a.url(), ClusterId(1), MemberId(0x10)).await;
+    assert!(matches!(foreign, Err(FetchError::Call(CallError::ClusterMismatch))));
+    let own = [("X-Etcd-Cluster-ID".to_owned(), CLUSTER.to_string())];
+    let no_id = br#"{"name":"m","peerURLs":[],"old":"x","new":"1"}"#;
+    for body in [&b""[..], b"{}", b"[1", no_id] {
+        let answer = raw(&a.address, "POST", "/drystone/members/replace", &own, body).await;
+        assert_eq!(answer.status, 400, "{body:?}");
+    }
+    let answer = raw(&a.address, "GET", "/drystone/members/replace", &own, b"").await;
+    assert_eq!(answer.status, 405);
     a.stop().await;
 }
 

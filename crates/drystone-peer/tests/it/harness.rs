@@ -5,7 +5,8 @@ use drystone_api::etcdserverpb::{
 };
 use drystone_peer::{
     Answers, Config, HashKv, HashKvRefused, Inbox, LeaseRefused, MemberInfo, PeerStatus, PeerUrl,
-    PromoteRefused, SnapshotSource, Snapshots, StepRefused, TcpDialer, Transport, VersionInfo,
+    PromoteRefused, ReplaceRefused, Replacement, SnapshotSource, Snapshots, StepRefused, TcpDialer,
+    Transport, VersionInfo,
 };
 use drystone_raft::{Message, MessageKind};
 use drystone_types::{ClusterId, Entry, EntryKind, LogIndex, MemberId, Term};
@@ -172,6 +173,36 @@ impl Answers for Member {
                 (3, _) => Err(PromoteRefused::NotReady),
                 (4, _) => Err(PromoteRefused::NotFound),
                 _ => Err(PromoteRefused::Other("no".into())),
+            }
+        })
+    }
+
+    fn replace_member(
+        &self,
+        replacement: Replacement,
+    ) -> BoxFuture<'static, Result<Vec<MemberInfo>, ReplaceRefused>> {
+        let members = self.members();
+        Box::pin(async move {
+            match (replacement.old.0, replacement.new.0) {
+                (1, 0x10) if replacement.name == "m" && replacement.peer_urls.len() == 1 => {
+                    Ok(members)
+                }
+                (2, _) => Err(ReplaceRefused::Later("busy".into())),
+                (3, _) => Err(ReplaceRefused::Never("no".into())),
+                _ => Err(ReplaceRefused::NotLeader),
+            }
+        })
+    }
+
+    fn promote_replacement(
+        &self,
+        id: MemberId,
+    ) -> BoxFuture<'static, Result<Vec<MemberInfo>, ReplaceRefused>> {
+        let members = self.members();
+        Box::pin(async move {
+            match id.0 {
+                0x10 => Ok(members),
+                _ => Err(ReplaceRefused::Later("behind".into())),
             }
         })
     }

@@ -130,6 +130,21 @@ async fn a_removed_peer_is_left_alone_and_told() {
     b.stop().await;
 }
 
+/// What answers at a peer's address may have taken the place of the member that was there. Its
+/// word that a message is not for it once ended the sender.
+#[tokio::test]
+async fn another_member_at_a_peers_address_does_not_end_the_sender() {
+    let (a, b) = (Node::start(A).await, Node::start(B).await);
+    let gone = MemberId(0xdead);
+    a.transport.add_peer(gone, vec![b.url()]);
+    a.transport.send(vec![heartbeat(A, gone, 1)]);
+    eventually("403", || a.status(gone).sent_failures > 0 && a.status(gone).dropped_messages > 0)
+        .await;
+    assert_eq!(a.member.seen.lock().unwrap().removed_from_cluster, 0);
+    a.stop().await;
+    b.stop().await;
+}
+
 #[tokio::test]
 async fn a_reader_that_does_not_read_is_cut_off_and_costs_bounded_memory() {
     let config = Config { stream_messages_max: 50, ..fast(A) };

@@ -307,6 +307,12 @@ pub(crate) const FLAGS: &[Flag] = &[
         "80",
         "percent of the quota at which the log warns; 0 is never",
     ),
+    used(
+        "auto-join",
+        Kind::Bool,
+        "false",
+        "a member that lost its data comes back by itself, as a new one",
+    ),
     used("value-cache-bytes", Kind::Uint, "134217728", "memory for values of current keys"),
     used(
         "block-cache-bytes",

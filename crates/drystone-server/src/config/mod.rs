@@ -112,6 +112,8 @@ pub struct Config {
     pub native_snapshot: bool,
     /// Learners the cluster may have.
     pub learners_max: usize,
+    /// Whether a member that lost its data comes back by itself, as a new one.
+    pub auto_join: bool,
     /// Whether changes of membership that endanger the quorum are refused.
     pub strict_reconfig_check: bool,
     /// Which tokens are given out and taken.

@@ -336,6 +336,7 @@ fn build(values: &Values, warnings: &mut Vec<String>) -> Result<Config, UsageErr
         corrupt_check_interval: values.duration("corrupt-check-time"),
         native_snapshot: parse_bool(values.text("native-snapshot")).unwrap_or(false),
         learners_max: usize::try_from(values.int("max-learners")).unwrap_or(1),
+        auto_join: parse_bool(values.text("auto-join")).unwrap_or(false),
         strict_reconfig_check: parse_bool(values.text("strict-reconfig-check")).unwrap_or(true),
         auth_token: TokenSpec::parse(values.text("auth-token"), parse_duration)
             .map_err(|error| UsageError::config(format!("--auth-token: {error}")))?,
