@@ -52,6 +52,9 @@ pub const QUOTA_LEASE_BYTES: u64 = 64;
 /// How far applying may fall behind committing, in entries, before proposals are refused.
 pub const APPLY_LAG_ENTRIES_MAX: u64 = 5000;
 
+/// The same for what gives room or time back: ends of leases.
+pub const APPLY_LAG_ENTRIES_MAX_URGENT: u64 = 10_000;
+
 /// Bytes from which a watch response is split, for watchers that allow it.
 pub const WATCH_FRAGMENT_BYTES: usize = 2_097_152;
 

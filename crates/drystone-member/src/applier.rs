@@ -23,7 +23,8 @@ pub struct ApplierConfig {
     /// One election timeout: what a new leader adds to every lease, since it cannot know when
     /// the old one last heard of it.
     pub lease_extend: Duration,
-    /// Leases that one pass may end (etcd: 500).
+    /// Leases whose ends may be on their way at once: decided and not applied. Under overload
+    /// the ends so come no faster than they are applied (etcd: 500 in half a second, 16 at once).
     pub expiries_max: usize,
     /// Leases that one pass may checkpoint (etcd: 1000).
     pub checkpoints_max: usize,
@@ -59,6 +60,8 @@ pub struct Applier<R> {
     reads: BTreeMap<LogIndex, Vec<R>>,
     leadership: Leadership,
     flush_asked: LogIndex,
+    /// Leases whose end was asked for, and when; only while this member leads.
+    ending: BTreeMap<LeaseId, Duration>,
 }
 
 impl<R> Applier<R> {
@@ -75,6 +78,7 @@ impl<R> Applier<R> {
             reads: BTreeMap::new(),
             leadership: Leadership::default(),
             flush_asked,
+            ending: BTreeMap::new(),
         })
     }
 
@@ -148,6 +152,7 @@ impl<R> Applier<R> {
         let ceases = !leadership.is_leader || leadership.term != self.leadership.term;
         if ceases {
             self.machine.demote();
+            self.ending.clear();
         }
         self.leadership = leadership;
     }
@@ -159,7 +164,17 @@ impl<R> Applier<R> {
         }
         let term = self.leadership.term;
         let decided_at = self.machine.applied().index;
-        let expired = self.machine.expired_leases(now, self.config.expiries_max);
+        // What was lost on its way is named again after the lessor's own pause.
+        let (machine, retry) = (&self.machine, self.config.machine.lease.expiry_retry);
+        self.ending.retain(|id, asked_at| {
+            now < *asked_at + retry && machine.time_to_live(*id, now, false).is_some()
+        });
+        let room = self.config.expiries_max.saturating_sub(self.ending.len());
+        if room == 0 {
+            mark!("member.lease_ends_paced");
+        }
+        let expired = self.machine.expired_leases(now, room);
+        self.ending.extend(expired.iter().map(|id| (*id, now)));
         let due = self.machine.due_checkpoints(now, self.config.checkpoints_max);
         let checkpoint = (!due.is_empty()).then_some(Decision::Checkpoint(due));
         let decisions = expired.into_iter().map(Decision::Revoke).chain(checkpoint);

@@ -1,5 +1,6 @@
 //! The consensus side of a member: inputs in, effects out.
 
+mod decisions;
 mod effects;
 mod snapshots;
 mod stall;
@@ -11,6 +12,7 @@ use crate::lead::LeaderCommand;
 use crate::learner::{NotReady, is_ready};
 use crate::reads::Reads;
 use bytes::Bytes;
+use decisions::Waiter;
 use drystone_machine::Change;
 use drystone_probe::{mark, planted};
 use drystone_raft::{
@@ -61,19 +63,23 @@ impl Default for NodeConfig {
 pub struct Node<R> {
     config: NodeConfig,
     replica: Replica,
-    reads: Reads<R>,
+    reads: Reads<Waiter<R>>,
     leadership: Leadership,
     applied: LogIndex,
     committed: LogIndex,
     flushed: LogIndex,
     compacted: LogIndex,
     pending: Effects<R>,
-    confirmed: VecDeque<(LogIndex, Vec<R>)>,
+    served: VecDeque<(LogIndex, Vec<R>)>,
     /// Members that a snapshot is made for or sent to, and how far it is.
     snapshots_under_way: BTreeMap<MemberId, Transfer>,
     hold_ticks: usize,
     /// Leases that the log ends behind what is applied; only while this member leads.
     ends: Ends,
+    /// Decisions that wait for a quorum.
+    unconfirmed: usize,
+    /// Decisions that a quorum has confirmed and that are not in the log yet, oldest first.
+    decided: Vec<LeaderCommand>,
     /// Whether the log and the apply side move.
     stall: Stall,
 }
@@ -95,10 +101,12 @@ impl<R> Node<R> {
             flushed,
             compacted: LogIndex(0),
             pending: Effects::default(),
-            confirmed: VecDeque::new(),
+            served: VecDeque::new(),
             snapshots_under_way: BTreeMap::new(),
             hold_ticks: 0,
             ends: Ends::default(),
+            unconfirmed: 0,
+            decided: Vec::new(),
             stall: Stall::new(applied),
         }
     }
@@ -134,6 +142,7 @@ impl<R> Node<R> {
     /// # Errors
     /// [`ProposeError`] when it certainly did not enter the log.
     pub fn propose(&mut self, data: Bytes) -> Result<(), ProposeError> {
+        self.propose_decided();
         self.replica.propose(data)
     }
 
@@ -142,27 +151,11 @@ impl<R> Node<R> {
     /// # Errors
     /// [`ProposeError`] when none entered the log.
     pub fn propose_batch(&mut self, batch: Vec<Bytes>) -> Result<(), ProposeError> {
+        self.propose_decided();
         if planted!("member.proposal_duplicated") && !self.leadership.is_leader {
             self.replica.propose_batch(batch.clone())?;
         }
         self.replica.propose_batch(batch)
-    }
-
-    /// Proposes what a leader decided, such as the end of a lease, only while this member leads
-    /// in that term: a successor must be free to decide otherwise. Leases that the log ends
-    /// meanwhile are left out: what has their ids then was not meant. Whoever decided asks again
-    /// if it still holds.
-    ///
-    /// # Errors
-    /// [`ProposeError::Dropped`] when the command has been overtaken like that.
-    pub fn propose_as_leader(&mut self, command: LeaderCommand) -> Result<(), ProposeError> {
-        let leads = self.replica.role() == Role::Leader && self.replica.term() == command.term;
-        if !leads {
-            mark!("member.leader_command_came_late");
-            return Err(ProposeError::Dropped);
-        }
-        let decision = self.ends.uphold(&self.replica, command).ok_or(ProposeError::Dropped)?;
-        self.replica.propose(decision.encode())
     }
 
     /// Proposes a change of the membership under the id `request`. Like a command it may yet be
@@ -230,7 +223,11 @@ impl<R> Node<R> {
     /// # Errors
     /// The read itself.
     pub fn read(&mut self, read: R) -> Result<(), R> {
-        self.reads.add(read)
+        if self.reads.is_full() {
+            return Err(read);
+        }
+        self.reads.add(Waiter::Read(read));
+        Ok(())
     }
 
     /// Everything up to append `number` is durable.
@@ -325,6 +322,12 @@ impl<R> Node<R> {
         Some(successor)
     }
 
+    /// True when this member is the only voter.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.replica.conf_state().voters == [self.replica.id()]
+    }
+
     /// Who leads, as this member knows it.
     #[must_use]
     pub fn leadership(&self) -> Leadership {
@@ -343,12 +346,17 @@ impl<R> Node<R> {
         if let Some(context) = self.reads.start() {
             self.ask(context);
         }
-        while let Some(ready) = self.replica.ready() {
-            self.take_ready(ready);
+        loop {
+            while let Some(ready) = self.replica.ready() {
+                self.take_ready(ready);
+                self.notice_leadership();
+            }
             self.notice_leadership();
+            if !self.propose_decided() {
+                break;
+            }
         }
-        self.notice_leadership();
-        self.pending.reads.extend(self.confirmed.drain(..));
+        self.pending.reads.extend(self.served.drain(..));
         std::mem::take(&mut self.pending)
     }
 
@@ -356,7 +364,7 @@ impl<R> Node<R> {
     fn ask(&mut self, context: Bytes) {
         if self.answers_alone() {
             let index = self.replica.commit();
-            self.confirmed.extend(self.reads.confirmed(&context, index));
+            self.confirmed(&context, index);
             return;
         }
         if let Err(error) = self.replica.read_index(context) {
@@ -377,9 +385,7 @@ impl<R> Node<R> {
     fn take_ready(&mut self, ready: Ready) {
         self.track_snapshots(&ready);
         for state in ready.read_states {
-            if let Some(confirmed) = self.reads.confirmed(&state.context, state.index) {
-                self.confirmed.push_back(confirmed);
-            }
+            self.confirmed(&state.context, state.index);
         }
         for context in ready.reads_dropped {
             self.reads.dropped(&context);
@@ -418,11 +424,13 @@ impl<R> Node<R> {
         if now.leader != self.leadership.leader && !self.leadership.leader.is_none() {
             // A round that the old leader was asked to confirm may have died with it, and its
             // answer must not count for the new one (etcd answers "leader changed").
-            let reads = self.reads.abort();
-            if !reads.is_empty() {
+            self.unconfirmed = 0;
+            let reads = self.reads.abort().into_iter().filter_map(Waiter::read);
+            let before = self.pending.interrupted.len();
+            self.pending.interrupted.extend(reads);
+            if self.pending.interrupted.len() > before {
                 mark!("member.reads_interrupted");
             }
-            self.pending.interrupted.extend(reads);
         }
         if self.leadership.is_leader && !now.is_leader {
             mark!("member.leader_stepped_down");
@@ -431,6 +439,7 @@ impl<R> Node<R> {
         self.leadership = now;
         // Another leader may overrule what was seen.
         self.ends = Ends::default();
+        self.decided.clear();
         if elected && let Some(context) = self.reads.restart() {
             mark!("member.read_round_found_a_leader");
             self.ask(context);

@@ -41,15 +41,23 @@ impl<R> Reads<R> {
         }
     }
 
-    /// Lets `read` wait, or gives it back when too many wait already.
-    pub(crate) fn add(&mut self, read: R) -> Result<(), R> {
-        let under_way = self.round.as_ref().map_or(0, |round| round.reads.len());
-        if self.waiting.len() + under_way >= self.reads_max {
+    /// Reads that wait, whether a round is under way for them or not.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len() + self.round.as_ref().map_or(0, |round| round.reads.len())
+    }
+
+    /// True when as many reads wait as may.
+    pub(crate) fn is_full(&self) -> bool {
+        let full = self.len() >= self.reads_max;
+        if full {
             mark!("member.read_refused");
-            return Err(read);
         }
+        full
+    }
+
+    /// Lets `read` wait; the caller has asked [`Reads::is_full`], or has a bound of its own.
+    pub(crate) fn add(&mut self, read: R) {
         self.waiting.push(read);
-        Ok(())
     }
 
     /// Starts a round when reads wait and none is under way: the context to ask raft with.
@@ -142,9 +150,9 @@ mod tests {
     fn reads_share_rounds_and_contexts_are_never_reused() {
         let mut reads = Reads::new(7, 10, 2);
         assert_eq!(reads.start(), None);
-        reads.add('a').unwrap();
+        reads.add('a');
         let first = reads.start().unwrap();
-        reads.add('b').unwrap();
+        reads.add('b');
         assert_eq!(reads.start(), None, "one round at a time");
 
         assert_eq!(reads.tick(), None);
@@ -161,12 +169,14 @@ mod tests {
     #[test]
     fn waiting_reads_are_bounded_and_can_be_given_back() {
         let mut reads = Reads::new(0, 2, 2);
-        reads.add(1).unwrap();
+        reads.add(1);
         reads.start().unwrap();
-        reads.add(2).unwrap();
-        assert_eq!(reads.add(3), Err(3));
+        assert!(!reads.is_full());
+        reads.add(2);
+        assert!(reads.is_full());
         assert_eq!(reads.abort(), [1, 2]);
-        reads.add(4).unwrap();
+        assert!(!reads.is_full());
+        reads.add(4);
         assert!(reads.start().is_some());
     }
 }

@@ -16,6 +16,7 @@ use drystone_api::etcdserverpb::{
     AlarmRequest, InternalRaftRequest, LeaseKeepAliveRequest, ResponseHeader,
     alarm_request::AlarmAction,
 };
+use drystone_api::limits::{APPLY_LAG_ENTRIES_MAX, APPLY_LAG_ENTRIES_MAX_URGENT};
 use drystone_auth::Auth;
 use drystone_backend::{Backend, Size};
 use drystone_lease::{Renewed, TimeToLive};
@@ -375,7 +376,12 @@ impl Shared {
         }
         let committed = self.status.committed.load(Ordering::Acquire);
         let applied = self.status.applied.load(Ordering::Acquire);
-        if committed.saturating_sub(applied) > drystone_api::limits::APPLY_LAG_ENTRIES_MAX {
+        // Ends of leases give room back, so they are let in for longer (etcd's priority requests).
+        let lag_max = match request.lease_revoke {
+            Some(_) => APPLY_LAG_ENTRIES_MAX_URGENT,
+            None => APPLY_LAG_ENTRIES_MAX,
+        };
+        if committed.saturating_sub(applied) > lag_max {
             return Err(EtcdError::RequestTooManyRequests);
         }
         let live = self.status.live_bytes.load(Ordering::Acquire);

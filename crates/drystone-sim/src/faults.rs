@@ -163,6 +163,12 @@ pub const FAULTS: &[PlantedFault] = &[
         "life: a member does not start, its store being ahead of its log",
     ),
     fault(
+        "member.lease_ended_unconfirmed",
+        Some(15247),
+        "A leader ends leases by its clock without asking whether it still leads.",
+        "expiry: nobody has confirmed the leader since it decided",
+    ),
+    fault(
         "member.persisted_before_sync",
         Some(14370),
         "Entries count as durable on their own member before the log is synced, so that a \

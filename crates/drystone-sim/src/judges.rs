@@ -1,11 +1,12 @@
 //! Those who say what must not have happened, each in a file of its own.
 //!
-//! [`raft`], [`store`], [`bounds`], [`hashes`] and [`stall`] look into members while they run, by
-//! the membership that [`members`] reads from the log; what clients saw is judged at the end by
-//! `drystone-judge`. Liveness is judged where the end of a run waits
-//! for things to come to rest (`world/settle.rs`).
+//! [`raft`], [`store`], [`bounds`], [`hashes`], [`stall`] and [`expiry`] look into members while
+//! they run, by the membership that [`members`] reads from the log; what clients saw is judged at
+//! the end by `drystone-judge`. Liveness is judged where the end of a run waits for things to come
+//! to rest (`world/settle.rs`).
 
 pub(crate) mod bounds;
+pub(crate) mod expiry;
 pub(crate) mod hashes;
 pub(crate) mod members;
 pub(crate) mod raft;
@@ -33,6 +34,7 @@ pub(crate) struct Judges {
     pub(crate) hashes: hashes::Hashes,
     pub(crate) bounds: bounds::Bounds,
     pub(crate) stall: stall::Stall,
+    pub(crate) expiry: expiry::Expiry,
 }
 
 impl Judges {
@@ -44,6 +46,7 @@ impl Judges {
             hashes: hashes::Hashes::default(),
             bounds: bounds::Bounds::default(),
             stall: stall::Stall::new(knobs.election_ticks),
+            expiry: expiry::Expiry::default(),
         }
     }
 
@@ -52,6 +55,7 @@ impl Judges {
         self.raft.joined(id);
         self.store.joined();
         self.stall.joined();
+        self.expiry.joined();
     }
 
     /// Notes something that must not have happened.
@@ -67,6 +71,7 @@ impl Judges {
             &self.hashes.verdict,
             &self.bounds.verdict,
             &self.stall.verdict,
+            &self.expiry.verdict,
             &self.verdict,
         ];
         inside.iter().map(|verdict| verdict.violations().len()).sum::<usize>() >= ENOUGH
@@ -96,13 +101,14 @@ impl Judges {
 
     /// All that was noted.
     pub(crate) fn take(&mut self) -> Vec<Violation> {
-        let Self { verdict, raft, store, hashes, bounds, stall } = self;
+        let Self { verdict, raft, store, hashes, bounds, stall, expiry } = self;
         for other in [
             &mut raft.verdict,
             &mut store.verdict,
             &mut hashes.verdict,
             &mut bounds.verdict,
             &mut stall.verdict,
+            &mut expiry.verdict,
         ] {
             verdict.extend(std::mem::take(other));
         }

@@ -29,6 +29,8 @@ pub const MARKS: &[&str] = &[
     "member.expired_lease_ended_meanwhile",
     "member.leader_command_came_late",
     "member.leader_stepped_down",
+    "member.lease_ends_paced",
+    "member.lease_ends_waited_for_room",
     "member.lease_timing_began",
     "member.log_cut",
     "member.log_cut_when_crowded",

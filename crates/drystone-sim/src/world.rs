@@ -40,7 +40,7 @@ use watch::Stream;
 /// How often the hub looks at the clock when nothing else wakes it, as the server's does.
 const HUB_TICK: Micros = 50_000;
 /// How often the leader looks for leases that ran out, as the server's does.
-const LEASE_TICK: Micros = 500_000;
+const LEASE_TICK: Micros = 100_000;
 /// How long a sender waits before it learns that a snapshot did not get through.
 const SNAPSHOT_LOST: Micros = 300_000;
 /// Steps after which a run is given up: something goes round in circles.

@@ -109,7 +109,7 @@ impl<R> Node<R> {
     /// A follower that takes over at once spares clients an election timeout. One that does not
     /// within half of one may hang itself: then the others are left to find a leader.
     fn give_up_leadership(&mut self, overdue_ticks: usize) {
-        if self.replica.conf_state().voters == [self.replica.id()] {
+        if self.is_alone() {
             mark!("member.stalled_alone");
             return;
         }

@@ -1,7 +1,9 @@
 //! Members in one thread, over simulated disks and a network that loses messages.
 
 use bytes::Bytes;
-use drystone_api::etcdserverpb::{InternalRaftRequest, PutRequest, RequestHeader};
+use drystone_api::etcdserverpb::{
+    InternalRaftRequest, LeaseGrantRequest, PutRequest, RequestHeader,
+};
 use drystone_backend::{Backend, MemBackend};
 use drystone_machine::{Answer, Machine, MachineConfig};
 use drystone_member::{
@@ -220,6 +222,24 @@ impl Cluster {
         member.node.propose(command.encode_to_vec().into()).is_ok()
     }
 
+    /// Proposes the grant of a lease at a member; whether it was taken is not an answer yet.
+    pub(crate) fn grant(&mut self, at: MemberId, id: i64, ttl: i64) -> bool {
+        let command = InternalRaftRequest {
+            header: Some(RequestHeader::default()),
+            lease_grant: Some(LeaseGrantRequest { id, ttl }),
+            ..Default::default()
+        };
+        let member = self.members.get_mut(&at).and_then(Option::as_mut);
+        member.is_some_and(|member| member.node.propose(command.encode_to_vec().into()).is_ok())
+    }
+
+    /// The seconds that are left of a lease, as a member knows it.
+    pub(crate) fn remaining(&self, at: MemberId, id: i64) -> Option<i64> {
+        let machine = self.members[&at].as_ref().unwrap().applier.machine();
+        let left = machine.time_to_live(drystone_types::LeaseId(id), self.now, false)?;
+        Some(left.remaining_seconds)
+    }
+
     pub(crate) fn read(&mut self, at: MemberId, read: u64) -> bool {
         self.members
             .get_mut(&at)
@@ -233,6 +253,10 @@ impl Cluster {
         for id in self.ids() {
             if let Some(member) = self.members.get_mut(&id).and_then(Option::as_mut) {
                 member.node.tick();
+                for command in member.applier.lease_commands(self.now) {
+                    // What is refused is decided again.
+                    let _ = member.node.propose_as_leader(command);
+                }
             }
         }
         self.settle();

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bench;
 mod cluster;
 mod force;
 mod leader;
+mod leases;
 mod log;
 mod stall;
 

@@ -189,6 +189,7 @@ impl World {
         let (wal, recovered) = Wal::open(disk, Path::new(LOG_DIR), config, identity, LogIndex(0))?;
         self.judges.raft.recovered(self.now, m, &recovered);
         self.judges.stall.started(m);
+        self.judges.expiry.started(m);
         Self::choose_store(disks, recovered.start.index)?;
         let store = disks.store.clone();
         let applier = Applier::open(Arc::new(store), self.applier_config())?;

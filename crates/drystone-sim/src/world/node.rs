@@ -64,6 +64,7 @@ impl World {
         match input {
             Input::Propose { id, data } => proposals.push((id, data)),
             Input::Lead(command) => {
+                self.judges.expiry.decided(m, &command);
                 // A leader that is none any more has nothing to say.
                 let _ = process.node.propose_as_leader(command);
             }
@@ -73,6 +74,7 @@ impl World {
                 }
             }
             Input::Peer(message) => {
+                self.judges.expiry.heard(m, &message);
                 if let Err(error) = process.node.receive(message) {
                     self.trace.say(self.now, format_args!("m{m} refuses a message: {error}"));
                 }
@@ -150,6 +152,7 @@ impl World {
         let committed = process.node.committed();
         let seen = (&*process, &self.judges.raft.roll);
         self.judges.stall.round(self.now, m, seen, &effects, ticked);
+        self.judges.expiry.round(self.now, m, seen, &effects);
         for append in &effects.append {
             self.judges.raft.promised(m, promise(append));
         }
