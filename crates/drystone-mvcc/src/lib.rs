@@ -67,6 +67,7 @@ mod cache;
 mod codec;
 mod config;
 mod deltas;
+mod digest;
 mod error;
 mod hash;
 mod index;
@@ -83,6 +84,7 @@ mod write;
 
 pub use codec::{DecodeError, KeyValue};
 pub use config::Config;
+pub use digest::DigestMark;
 pub use error::{Error, OpError};
 pub use outcome::{
     Changes, DeleteOutcome, HashKv, LeaseChange, OpOutcome, Page, PutOutcome, RangeResult,

@@ -1,5 +1,6 @@
 //! Reading what is published.
 
+use crate::digest::DigestMark;
 use crate::error::{Error, OpError};
 use crate::hash::KvHasher;
 use crate::index::Span;
@@ -37,6 +38,19 @@ impl Reader {
     #[must_use]
     pub fn revision(&self) -> i64 {
         self.shared.published.load().revision
+    }
+
+    /// Marks of the rolling digest, ascending: of the newest revision, of ever fewer older ones,
+    /// and of the oldest there is one of. At least one, about twenty at most.
+    #[must_use]
+    pub fn digest_marks(&self) -> Vec<DigestMark> {
+        self.shared.trail.spread()
+    }
+
+    /// The marks of those of `revisions` that the digest still has, in their order.
+    #[must_use]
+    pub fn digests_at(&self, revisions: &[i64]) -> Vec<DigestMark> {
+        self.shared.trail.at(revisions)
     }
 
     /// The hashes taken while compacting, newest first, ten at most: what members compare to

@@ -3,6 +3,7 @@
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::deltas::{Delta, DeltaLog};
+use crate::digest::Trail;
 use crate::hash::HashRing;
 use crate::index::Tree;
 use crate::view::{Values, View};
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) cache: Cache,
     pub(crate) deltas: DeltaLog,
     pub(crate) hashes: Mutex<HashRing>,
+    pub(crate) trail: Trail,
 }
 
 impl Shared {
@@ -47,6 +49,7 @@ impl Shared {
     ) -> Self {
         Self {
             backend,
+            trail: Trail::new(state.revision),
             deltas: DeltaLog::new(state.revision, config.count_log_bytes),
             published: ArcSwap::from_pointee(state),
             cache,

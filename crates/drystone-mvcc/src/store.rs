@@ -3,6 +3,7 @@
 use crate::codec::{self, Numbers};
 use crate::config::Config;
 use crate::deltas::Delta;
+use crate::digest::DigestMark;
 use crate::error::{Error, OpError};
 use crate::index::Tree;
 use crate::outcome::{DeleteOutcome, PutOutcome};
@@ -51,6 +52,8 @@ pub struct Store {
     pub(crate) staged: Staged,
     pub(crate) sweeper: Sweeper,
     pub(crate) live_bytes: u64,
+    /// The sum of the digests of all revisions since the store was opened.
+    pub(crate) digest: u64,
 }
 
 /// What readers do not see yet.
@@ -62,6 +65,8 @@ pub(crate) struct Staged {
     pub(crate) replaced: Vec<Revision>,
     pub(crate) deltas: Vec<Delta>,
     pub(crate) events: Vec<RevisionEvents>,
+    /// The digests up to each new revision.
+    pub(crate) marks: Vec<DigestMark>,
     /// True when there is anything to publish.
     pub(crate) any: bool,
 }
@@ -197,6 +202,7 @@ impl Store {
             cache.replaced(revision);
         }
         self.shared.deltas.extend(staged.deltas.into_iter());
+        self.shared.trail.extend(staged.marks.into_iter());
         self.show();
         staged.events
     }

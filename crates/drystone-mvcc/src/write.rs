@@ -2,6 +2,7 @@
 
 use crate::codec::{self, Numbers};
 use crate::deltas::Delta;
+use crate::digest::{DigestMark, RecordsDigest};
 use crate::error::Error;
 use crate::index::{Entry, Version};
 use crate::outcome::{LeaseChange, RangeResult};
@@ -20,11 +21,13 @@ pub(crate) struct Change<'s> {
     out: &'s mut Batch,
     events: Vec<Event>,
     lease_changes: Vec<LeaseChange>,
+    records: RecordsDigest,
 }
 
 impl<'s> Change<'s> {
     pub(crate) fn new(store: &'s mut Store, out: &'s mut Batch) -> Self {
-        Self { store, out, events: Vec::new(), lease_changes: Vec::new() }
+        let records = RecordsDigest::default();
+        Self { store, out, events: Vec::new(), lease_changes: Vec::new(), records }
     }
 
     /// The store's revision as of now: the one of these changes as soon as there is one.
@@ -42,12 +45,15 @@ impl<'s> Change<'s> {
 
     /// Ends the changes: the store's revision after them, and the attachments that changed.
     pub(crate) fn finish(self) -> (i64, Vec<LeaseChange>) {
-        let Self { store, mut events, lease_changes, .. } = self;
+        let Self { store, mut events, lease_changes, records, .. } = self;
         if planted!("mvcc.events_in_key_order") {
             events.sort_by(|left, right| left.key.cmp(&right.key));
         }
         if !events.is_empty() {
             store.revision += 1;
+            store.digest = store.digest.wrapping_add(records.at(store.revision));
+            let mark = DigestMark { revision: store.revision, sum: store.digest };
+            store.staged.marks.push(mark);
             store.staged.events.push(RevisionEvents { revision: store.revision, events });
             store.staged.any = true;
         }
@@ -100,6 +106,7 @@ impl<'s> Change<'s> {
         });
         let stored_key = next.revision().to_key(false);
         self.store.live_bytes += record_bytes(&stored_key, &pair);
+        self.records.add(&stored_key, &pair);
         self.out.put(Table::Key, stored_key, pair.clone());
         let staged = &mut self.store.staged;
         match before {
@@ -155,6 +162,7 @@ impl<'s> Change<'s> {
         });
         let stored_key = next.revision().to_key(true);
         self.store.live_bytes += record_bytes(&stored_key, &record);
+        self.records.add(&stored_key, &record);
         self.out.put(Table::Key, stored_key, record);
         let staged = &mut self.store.staged;
         staged.replaced.push(newest);

@@ -1,6 +1,7 @@
 //! Questions to members whose ids one need not know: for bootstrap and for passing leases on.
 
 use crate::call::{Connection, Limits, empty, full};
+use crate::digest::{DigestAnswer, DigestMark, DigestRequest, to_json};
 use crate::info::{
     hash_kv_from_json, hash_kv_request_to_json, members_from_json, replacement_to_json,
 };
@@ -144,6 +145,25 @@ impl Fetch {
         }
         let body = accept(&answer, &body)?;
         Ok(hash_kv_from_json(&body).map_err(|_| CallError::Malformed("a hash"))?)
+    }
+
+    /// `GET /drystone/digest`: the marks that the member has of `revisions`, 256 at most.
+    ///
+    /// # Errors
+    /// The call failed, or the member is none of Drystone's.
+    pub async fn digests(
+        &self,
+        url: &PeerUrl,
+        cluster: ClusterId,
+        revisions: &[i64],
+    ) -> Result<Vec<DigestMark>, CallError> {
+        let mut question = Question::get("/drystone/digest");
+        question.headers.insert(headers::CLUSTER_ID, headers::value(&cluster));
+        question.body = to_json(&DigestRequest { revisions: revisions.to_vec() }).into();
+        let (answer, body) = self.ask(url, question).await?;
+        let answer: DigestAnswer = serde_json::from_slice(&accept(&answer, &body)?)
+            .map_err(|_| CallError::Malformed("a list of digests"))?;
+        Ok(answer.marks)
     }
 
     /// The same, with another time for each call.

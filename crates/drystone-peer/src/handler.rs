@@ -1,6 +1,6 @@
 //! What the transport needs from the member it serves.
 
-use crate::{HashKv, MemberInfo, Replacement, VersionInfo};
+use crate::{DigestMark, HashKv, MemberInfo, Replacement, VersionInfo};
 use drystone_api::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
@@ -119,6 +119,12 @@ pub trait Answers: Send + Sync + 'static {
 
     /// Hashes the key space at a revision; 0 is the newest.
     fn hash_kv(&self, revision: i64) -> BoxFuture<'static, Result<HashKv, HashKvRefused>>;
+
+    /// The marks of the rolling digest at those of `revisions` that it still has; none of a
+    /// member that keeps no digest.
+    fn digests(&self, _revisions: &[i64]) -> Vec<DigestMark> {
+        Vec::new()
+    }
 
     /// Promotes a learner, if this member leads. `token` is the caller's `Authorization`.
     fn promote_member(

@@ -54,6 +54,7 @@ mod call;
 mod clock;
 pub mod codec;
 mod config;
+mod digest;
 mod error;
 mod fetch;
 mod handler;
@@ -74,6 +75,7 @@ mod url;
 mod version;
 
 pub use config::{Config, ConfigError};
+pub use digest::DigestMark;
 pub use error::CallError;
 pub use fetch::{Fetch, FetchError};
 pub use handler::{

@@ -18,7 +18,13 @@ const FOR_LEARNERS: [&str; 2] =
 /// A learner serves it when it is serializable: whoever reads the request decides.
 const RANGE: &str = "/etcdserverpb.KV/Range";
 
-/// Refuses what a learner does not serve, and calls marked `hasleader: true` while no leader is
+/// True for services that speak about the member and not about keys: they answer also when it is
+/// set aside.
+fn tells_state(path: &str) -> bool {
+    ["/etcdserverpb.Maintenance/", "/grpc.health.v1."].iter().any(|open| path.starts_with(open))
+}
+
+/// Refuses what a learner or a member that is set aside does not serve, and calls marked `hasleader: true` while no leader is
 /// known.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
@@ -63,6 +69,10 @@ where
         let path = request.uri().path();
         if is_learner && path != RANGE && !FOR_LEARNERS.contains(&path) {
             let refusal = Status::from(EtcdError::NotSupportedForLearner).into_http();
+            return Either::Left(ready(Ok(refusal)));
+        }
+        if self.shared.aside.get().is_some() && !tells_state(path) {
+            let refusal = Status::from(EtcdError::Corrupt).into_http();
             return Either::Left(ready(Ok(refusal)));
         }
         let asks = request.headers().get("hasleader").is_some_and(|value| value == "true");

@@ -44,6 +44,7 @@ mod config;
 mod connection;
 mod corrupt;
 mod deadline;
+mod digest;
 mod downgrade;
 mod download;
 mod election;

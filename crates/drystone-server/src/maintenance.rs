@@ -39,6 +39,12 @@ impl MaintenanceService {
         if self.shared.status.leader().is_none() {
             errors.push(EtcdError::NoLeader.message().to_owned());
         }
+        if let Some(aside) = self.shared.aside.get() {
+            errors.push(format!(
+                "set aside: differs from the majority from revision {} on",
+                aside.revision
+            ));
+        }
         let alarms = self.shared.view.read().alarms.clone();
         errors.extend(
             alarms

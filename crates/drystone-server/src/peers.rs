@@ -14,9 +14,9 @@ use drystone_backend::Backend;
 use drystone_machine::{Member, Membership};
 use drystone_mvcc::OpError;
 use drystone_peer::{
-    Answers, HashKv, HashKvRefused, Inbox, LeaseRefused, MemberInfo, PeerUrl, PromoteRefused,
-    ReplaceRefused, Replacement, SnapshotFile, SnapshotSource, Snapshots, StepRefused, Transport,
-    VersionInfo,
+    Answers, DigestMark, HashKv, HashKvRefused, Inbox, LeaseRefused, MemberInfo, PeerUrl,
+    PromoteRefused, ReplaceRefused, Replacement, SnapshotFile, SnapshotSource, Snapshots,
+    StepRefused, Transport, VersionInfo,
 };
 use drystone_raft::Message;
 use drystone_types::{LogIndex, MemberId};
@@ -199,6 +199,16 @@ impl Answers for PeerHandler {
                 Err(error) => Err(HashKvRefused::Other(error.to_string())),
             }
         })
+    }
+
+    fn digests(&self, revisions: &[i64]) -> Vec<DigestMark> {
+        let Ok(shared) = self.shared() else { return Vec::new() };
+        let marks = crate::digest::marks_at(&shared, revisions);
+        let mark = |mark: &drystone_mvcc::DigestMark| DigestMark {
+            revision: mark.revision,
+            sum: mark.sum,
+        };
+        marks.iter().map(mark).collect()
     }
 
     fn promote_member(

@@ -118,7 +118,9 @@ impl Server {
         server.tasks.extend([tokio::spawn(versions), tokio::spawn(downgrades)]);
         let stores = corrupt::check_periodically(shared.clone(), stop());
         let compactions = corrupt::check_compactions(shared.clone(), stop());
-        server.tasks.extend([tokio::spawn(stores), tokio::spawn(compactions)]);
+        let digests = crate::digest::compare_always(shared.clone(), stop());
+        let checks = [tokio::spawn(stores), tokio::spawn(compactions), tokio::spawn(digests)];
+        server.tasks.extend(checks);
         server.tasks.push(tokio::spawn(follow_keys(shared.tokens.clone(), stop())));
         if shared.config.auto_join {
             let vote_again = crate::rejoin::vote_again(shared.clone(), server.stop.subscribe());
@@ -263,6 +265,7 @@ fn launch(
         transport: OnceLock::new(),
         fetch: Fetch::new(Arc::new(TcpDialer), FETCH_TIMEOUT),
         origin,
+        aside: OnceLock::new(),
         downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
         raising_no_space: AtomicBool::new(false),
         view_changed: Notify::new(),

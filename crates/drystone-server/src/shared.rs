@@ -3,6 +3,7 @@
 
 use crate::access::Authority;
 use crate::config::Config;
+use crate::digest::Aside;
 use crate::hub::HubHandle;
 use crate::ids::Ids;
 use crate::layout::Layout;
@@ -193,6 +194,8 @@ pub(crate) struct Shared {
     /// Origin of the monotonic time that leases and the hub are given. It is the runtime's, so
     /// that where that stands still or runs ahead, they do too.
     pub(crate) origin: Instant,
+    /// Set once when this member must not serve any more.
+    pub(crate) aside: OnceLock<Aside>,
     /// Snapshots that clients may take at a time.
     pub(crate) downloads: Arc<Semaphore>,
     /// True while a caller waits for the NOSPACE alarm it raises.

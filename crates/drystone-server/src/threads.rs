@@ -123,7 +123,10 @@ impl MemberThread {
             }
             let now = Instant::now();
             if now >= next_tick {
-                self.node.tick();
+                // A member that is set aside neither leads nor calls elections.
+                if self.shared.aside.get().is_none() {
+                    self.node.tick();
+                }
                 self.node.flushed(LogIndex(self.shared.status.flushed.load(Ordering::Acquire)));
                 // A thread that was held up does not make up for it with a burst of ticks:
                 // time that nobody saw is no reason to call an election.

@@ -103,6 +103,10 @@ fn serve(
                         yield Err(EtcdError::Stopped.into());
                         return;
                     }
+                    if shared.aside.get().is_some() {
+                        yield Err(EtcdError::Corrupt.into());
+                        return;
+                    }
                     for response in piece {
                         let header = shared.header(response.header_revision);
                         yield Ok(watch_response(response, header));

@@ -54,6 +54,7 @@ pub(super) fn open(backend: Arc<dyn Backend>, config: Config) -> Result<Store, E
         staged: Staged::default(),
         sweeper: Sweeper::resume(finished.unwrap_or(-1), scheduled.unwrap_or(-1)),
         live_bytes,
+        digest: 0,
     })
 }
 

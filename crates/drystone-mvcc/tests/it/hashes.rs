@@ -106,3 +106,27 @@ fn a_compaction_before_the_last_was_swept_leaves_no_hash() {
     let revisions: Vec<_> = hashes.iter().map(|h| (h.compact_revision, h.revision)).collect();
     assert_eq!(revisions, [(5, 6), (-1, 3)]);
 }
+
+#[test]
+fn digests_of_what_was_written_show_where_stores_part() {
+    let differences = |rig: &Rig, from: i64| -> Vec<u64> {
+        let marks = rig.store.reader().digests_at(&(from..=7).collect::<Vec<_>>());
+        assert_eq!(marks.len(), usize::try_from(8 - from).unwrap());
+        marks.windows(2).map(|pair| pair[1].sum.wrapping_sub(pair[0].sum)).collect()
+    };
+    let mut one = Rig::new();
+    one.put("a", "1");
+    one.put("b", "1");
+    let mut restarted = one.restarted();
+    let mut other = one.restarted();
+    for (rig, value) in [(&mut one, "2"), (&mut restarted, "2"), (&mut other, "3")] {
+        rig.put("a", "2");
+        rig.put("b", value);
+        rig.delete("a", "");
+        rig.put("c", "1");
+    }
+    assert_eq!(differences(&one, 3), differences(&restarted, 3), "whenever they were opened");
+    let (one, other) = (differences(&one, 3), differences(&other, 3));
+    let parts: Vec<bool> = one.iter().zip(&other).map(|(one, other)| one != other).collect();
+    assert_eq!(parts, [false, true, false, false], "revision 5 alone");
+}

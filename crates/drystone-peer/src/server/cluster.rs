@@ -3,11 +3,13 @@
 use super::{Answer, reply};
 use crate::call::collect;
 use crate::clock::to_rfc3339;
+use crate::digest::{DigestAnswer, DigestRequest, REVISIONS_MAX, to_json};
 use crate::headers::{CLUSTER_ID, NATIVE_SNAPSHOT, NATIVE_SNAPSHOT_1, text};
 use crate::info::{hash_kv_request_from_json, hash_kv_to_json, members_to_json, version_to_json};
 use crate::prober::Probe;
 use crate::transport::Inner;
 use crate::{HashKvRefused, PromoteRefused};
+use bytes::Bytes;
 use drystone_types::MemberId;
 use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
@@ -58,6 +60,48 @@ async fn answer_hash_kv(
     transport: &Arc<Inner>,
     request: Request<Incoming>,
 ) -> Result<Answer, Answer> {
+    let body = read_in_cluster(transport, request).await?;
+    let bad = |text| reply::text(StatusCode::BAD_REQUEST, text);
+    let revision =
+        hash_kv_request_from_json(&body).map_err(|_| bad("error unmarshalling request"))?;
+    match transport.shared.handler.hash_kv(revision).await {
+        Ok(hash) => Ok(reply::body("application/json", hash_kv_to_json(&hash))),
+        Err(error @ (HashKvRefused::Compacted | HashKvRefused::Future)) => {
+            Err(bad(&error.to_string()))
+        }
+        Err(HashKvRefused::Other(reason)) => Err(bad(&reason)),
+    }
+}
+
+/// `GET /drystone/digest`, with a body.
+pub(crate) async fn digest(transport: &Arc<Inner>, request: Request<Incoming>) -> Answer {
+    if let Some(refused) = reply::refuse_method(&request, "GET") {
+        return refused;
+    }
+    let answer = answer_digest(transport, request).await.unwrap_or_else(|refused| refused);
+    reply::with_cluster(answer, transport.shared.config.cluster)
+}
+
+async fn answer_digest(
+    transport: &Arc<Inner>,
+    request: Request<Incoming>,
+) -> Result<Answer, Answer> {
+    let body = read_in_cluster(transport, request).await?;
+    let bad = |text| reply::text(StatusCode::BAD_REQUEST, text);
+    let asked: DigestRequest =
+        serde_json::from_slice(&body).map_err(|_| bad("error unmarshalling request"))?;
+    if asked.revisions.len() > REVISIONS_MAX {
+        return Err(bad("too many revisions; ask for 256 at a time"));
+    }
+    let marks = transport.shared.handler.digests(&asked.revisions);
+    Ok(reply::body("application/json", to_json(&DigestAnswer { marks })))
+}
+
+/// The body of a request that a member of this cluster may make.
+async fn read_in_cluster(
+    transport: &Arc<Inner>,
+    request: Request<Incoming>,
+) -> Result<Bytes, Answer> {
     let shared = &transport.shared;
     let named = text(request.headers(), &CLUSTER_ID);
     if !named.is_empty() && named != shared.config.cluster.to_string() {
@@ -65,16 +109,7 @@ async fn answer_hash_kv(
     }
     let body = collect(request.into_body(), REQUEST_BYTES_MAX, shared.config.read_timeout).await;
     let bad = |text| reply::text(StatusCode::BAD_REQUEST, text);
-    let body = body.map_err(|_| reply::closing(bad("error reading body")))?;
-    let revision =
-        hash_kv_request_from_json(&body).map_err(|_| bad("error unmarshalling request"))?;
-    match shared.handler.hash_kv(revision).await {
-        Ok(hash) => Ok(reply::body("application/json", hash_kv_to_json(&hash))),
-        Err(error @ (HashKvRefused::Compacted | HashKvRefused::Future)) => {
-            Err(bad(&error.to_string()))
-        }
-        Err(HashKvRefused::Other(reason)) => Err(bad(&reason)),
-    }
+    body.map_err(|_| reply::closing(bad("error reading body")))
 }
 
 /// `POST /members/promote/<decimal id>`

@@ -28,6 +28,7 @@ pub(crate) async fn answer(transport: Arc<Inner>, request: Request<Incoming>) ->
         "/raft/probing" => cluster::probing(),
         "/members" => cluster::members(&transport, &request),
         "/members/hashkv" => cluster::hash_kv(&transport, request).await,
+        "/drystone/digest" => cluster::digest(&transport, request).await,
         "/version" => cluster::version(&transport, &request),
         "/downgrade/enabled" => cluster::downgrade_enabled(&transport, &request).await,
         "/drystone/members/replace" => rejoin::replace(&transport, request).await,

@@ -3,9 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use super::{READY_MAX, find, put, three_with};
+use drystone_api::etcdserverpb::compare::{CompareTarget, TargetUnion};
 use drystone_api::etcdserverpb::kv_client::KvClient;
 use drystone_api::etcdserverpb::maintenance_client::MaintenanceClient;
-use drystone_api::etcdserverpb::{AlarmMember, AlarmRequest, AlarmType, CompactionRequest};
+use drystone_api::etcdserverpb::request_op::Request;
+use drystone_api::etcdserverpb::{
+    AlarmMember, AlarmRequest, AlarmType, CompactionRequest, Compare, RangeRequest, RequestOp,
+    StatusRequest, TxnRequest,
+};
 use drystone_backend::{Backend, Batch, Read as _, Table};
 use drystone_rocks::RocksBackend;
 use drystone_server::{Config, Server};
@@ -124,5 +129,54 @@ async fn a_compaction_shows_which_member_differs_and_writes_stop() {
     assert_eq!(alarms, [AlarmMember { member_id, alarm: AlarmType::Corrupt.into() }]);
     let refused = kv.put(put("b", "3")).await.unwrap_err();
     assert_eq!(refused.message(), "etcdserver: corrupt cluster");
+    stop([a, b, c]).await;
+}
+
+/// A store that was altered makes the member decide a transaction otherwise than the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_writes_something_else_is_set_aside_and_the_others_go_on() {
+    let folders = folders();
+    let configs = three_with(&folders, &["--feature-gates=InitialCorruptCheck=false"]);
+    let [a, b, c] = start(&configs).await;
+    write(&connect(&c).await, "a", "what-was-written").await;
+    c.stop().await;
+    damage(folders[2].path(), "what-was-written");
+    let c = Server::start(configs[2].clone()).await.unwrap();
+    let (sound, differs) = (connect(&a).await, connect(&c).await);
+    write(&differs, "b", "1").await;
+    let compare = Compare {
+        key: "a".into(),
+        target: CompareTarget::Value.into(),
+        target_union: Some(TargetUnion::Value("what-was-written".into())),
+        ..Default::default()
+    };
+    let op = |value: &str| RequestOp { request: Some(Request::RequestPut(put("c", value))) };
+    let (success, failure) = (vec![op("yes")], vec![op("no")]);
+    let txn = TxnRequest { compare: vec![compare], success, failure };
+    let answer = KvClient::new(sound.clone()).txn(txn).await.unwrap().into_inner();
+    let revision = answer.header.unwrap().revision;
+    let errors = eventually(|| async {
+        let mut maintenance = MaintenanceClient::new(differs.clone());
+        let status = maintenance.status(StatusRequest {}).await.unwrap().into_inner();
+        let aside = |error: &String| error.starts_with("set aside");
+        status.errors.iter().any(aside).then_some(status.errors)
+    })
+    .await;
+    let expected = format!("set aside: differs from the majority from revision {revision} on");
+    assert!(errors.contains(&expected), "{errors:?}");
+    for refused in [
+        KvClient::new(differs.clone()).put(put("d", "1")).await.map(drop),
+        KvClient::new(differs.clone())
+            .range(RangeRequest { key: "c".into(), serializable: true, ..Default::default() })
+            .await
+            .map(drop),
+    ] {
+        assert_eq!(refused.unwrap_err().message(), "etcdserver: corrupt cluster");
+    }
+    write(&sound, "d", "1").await;
+    let member = answer.header.unwrap().member_id;
+    let status = MaintenanceClient::new(sound).status(StatusRequest {}).await.unwrap().into_inner();
+    assert_eq!(status.header.unwrap().member_id, member);
+    assert!(status.errors.iter().all(|error| !error.starts_with("set aside")));
     stop([a, b, c]).await;
 }
