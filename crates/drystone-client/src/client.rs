@@ -100,6 +100,41 @@ unary! {
     Read MaintenanceClient fn hash_kv(HashKvRequest) -> HashKvResponse;
     /// Lists, raises or ends alarms.
     Read MaintenanceClient fn alarm(AlarmRequest) -> AlarmResponse;
+    /// Asks for permissions from now on.
+    Unsent AuthClient fn auth_enable(AuthEnableRequest) -> AuthEnableResponse;
+    /// Asks for permissions no more.
+    Unsent AuthClient fn auth_disable(AuthDisableRequest) -> AuthDisableResponse;
+    /// Whether permissions are asked for.
+    Read AuthClient fn auth_status(AuthStatusRequest) -> AuthStatusResponse;
+    /// Makes a user.
+    Unsent AuthClient fn user_add(AuthUserAddRequest) -> AuthUserAddResponse;
+    /// The roles of a user.
+    Read AuthClient fn user_get(AuthUserGetRequest) -> AuthUserGetResponse;
+    /// All users.
+    Read AuthClient fn user_list(AuthUserListRequest) -> AuthUserListResponse;
+    /// Removes a user.
+    Unsent AuthClient fn user_delete(AuthUserDeleteRequest) -> AuthUserDeleteResponse;
+    /// Gives a user another password.
+    Unsent AuthClient fn user_change_password(AuthUserChangePasswordRequest)
+        -> AuthUserChangePasswordResponse;
+    /// Gives a user a role.
+    Unsent AuthClient fn user_grant_role(AuthUserGrantRoleRequest) -> AuthUserGrantRoleResponse;
+    /// Takes a role from a user.
+    Unsent AuthClient fn user_revoke_role(AuthUserRevokeRoleRequest) -> AuthUserRevokeRoleResponse;
+    /// Makes a role.
+    Unsent AuthClient fn role_add(AuthRoleAddRequest) -> AuthRoleAddResponse;
+    /// What a role may.
+    Read AuthClient fn role_get(AuthRoleGetRequest) -> AuthRoleGetResponse;
+    /// All roles.
+    Read AuthClient fn role_list(AuthRoleListRequest) -> AuthRoleListResponse;
+    /// Removes a role.
+    Unsent AuthClient fn role_delete(AuthRoleDeleteRequest) -> AuthRoleDeleteResponse;
+    /// Gives a role a permission.
+    Unsent AuthClient fn role_grant_permission(AuthRoleGrantPermissionRequest)
+        -> AuthRoleGrantPermissionResponse;
+    /// Takes a permission from a role.
+    Unsent AuthClient fn role_revoke_permission(AuthRoleRevokePermissionRequest)
+        -> AuthRoleRevokePermissionResponse;
     /// Asks the answering member to give free space back.
     Unsent MaintenanceClient fn defragment(DefragmentRequest) -> DefragmentResponse;
     /// Hands leadership from the answering member, which must lead, to another.

@@ -221,7 +221,12 @@ impl Context<'_> {
     }
 
     fn ask_password(&mut self) -> Result<String, Failure> {
-        self.out("Password: ")?;
+        self.ask_hidden("Password: ")
+    }
+
+    /// Asks for a line that the terminal does not show.
+    pub(crate) fn ask_hidden(&mut self, prompt: &str) -> Result<String, Failure> {
+        self.out(prompt)?;
         echo(false);
         let line = read_line(&mut *self.io.stdin);
         echo(true);

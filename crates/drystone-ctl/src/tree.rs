@@ -177,9 +177,74 @@ const COMMANDS: &[Command] = &[
         &[CLUSTER],
         Action::Defrag,
     ),
+    group("auth", "Whether permissions are asked for", &[], AUTH),
+    group("user", "Users", &[], USER),
+    group("role", "Roles, and what they may", &[], ROLE),
     leaf("version", "", "Print the version", &[], Action::Version),
     leaf("options", "", "List the flags that every command takes", &[], Action::Options),
     leaf("help", "[command]", "Help about a command", &[], Action::Help),
+];
+
+const AUTH: &[Command] = &[
+    leaf("enable", "", "Ask for permissions", &[], Action::AuthEnable),
+    leaf("disable", "", "Ask for permissions no more", &[], Action::AuthDisable),
+    leaf("status", "", "Print whether permissions are asked for", &[], Action::AuthStatus),
+];
+
+const INTERACTIVE: Flag =
+    Flag { default: "true", ..Flag::bool("interactive", "ask for the password") };
+
+const USER: &[Command] = &[
+    leaf(
+        "add",
+        "<user name or user:password>",
+        "Make a user",
+        &[
+            INTERACTIVE,
+            Flag::text("new-user-password", "", "password of the new user"),
+            Flag::bool("no-password", "a user who is known by certificate only"),
+        ],
+        Action::UserAdd,
+    ),
+    leaf("delete", "<user name>", "Remove a user", &[], Action::UserDelete),
+    leaf(
+        "get",
+        "<user name>",
+        "Print the roles of a user",
+        &[Flag::bool("detail", "also print what each role may")],
+        Action::UserGet,
+    ),
+    leaf("list", "", "List all users", &[], Action::UserList),
+    leaf("passwd", "<user name>", "Change a password", &[INTERACTIVE], Action::UserPasswd),
+    leaf("grant-role", "<user name> <role name>", "Give a user a role", &[], Action::UserGrantRole),
+    leaf(
+        "revoke-role",
+        "<user name> <role name>",
+        "Take a role from a user",
+        &[],
+        Action::UserRevokeRole,
+    ),
+];
+
+const ROLE: &[Command] = &[
+    leaf("add", "<role name>", "Make a role", &[], Action::RoleAdd),
+    leaf("delete", "<role name>", "Remove a role", &[], Action::RoleDelete),
+    leaf("get", "<role name>", "Print what a role may", &[], Action::RoleGet),
+    leaf("list", "", "List all roles", &[], Action::RoleList),
+    leaf(
+        "grant-permission",
+        "<role name> <permission type> <key> [endkey]",
+        "Give a role a permission",
+        &[PREFIX, FROM_KEY],
+        Action::RoleGrantPermission,
+    ),
+    leaf(
+        "revoke-permission",
+        "<role name> <key> [endkey]",
+        "Take a permission from a role",
+        &[PREFIX, FROM_KEY],
+        Action::RoleRevokePermission,
+    ),
 ];
 
 const PEER_URLS: Flag = Flag {

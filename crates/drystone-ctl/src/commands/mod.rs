@@ -1,14 +1,19 @@
 //! What each command does.
 
 mod alarm;
+mod auth;
 mod endpoint;
 mod kv;
 mod lease;
 mod member;
 mod queue;
 mod range;
+mod role;
 mod txn;
+mod user;
 mod watch;
+
+pub(crate) use range::prefix_end;
 
 use crate::cli::{self, Action};
 use crate::context::Context;
@@ -46,6 +51,22 @@ pub(crate) async fn run(action: Action, context: &mut Context<'_>) -> Result<Exi
         Action::EndpointStatus => endpoint::status(context).await,
         Action::EndpointHealth => endpoint::health(context).await,
         Action::EndpointHashKv => endpoint::hash_kv(context).await,
+        Action::AuthEnable => auth::enable(context).await,
+        Action::AuthDisable => auth::disable(context).await,
+        Action::AuthStatus => auth::status(context).await,
+        Action::UserAdd => user::add(context).await,
+        Action::UserDelete => user::delete(context).await,
+        Action::UserGet => user::get(context).await,
+        Action::UserList => user::list(context).await,
+        Action::UserPasswd => user::passwd(context).await,
+        Action::UserGrantRole => user::grant_role(context).await,
+        Action::UserRevokeRole => user::revoke_role(context).await,
+        Action::RoleAdd => role::add(context).await,
+        Action::RoleDelete => role::delete(context).await,
+        Action::RoleGet => role::get(context).await,
+        Action::RoleList => role::list(context).await,
+        Action::RoleGrantPermission => role::grant_permission(context).await,
+        Action::RoleRevokePermission => role::revoke_permission(context).await,
         Action::Version => {
             let own = env!("CARGO_PKG_VERSION");
             context.out(format!(
@@ -62,4 +83,11 @@ pub(crate) async fn run(action: Action, context: &mut Context<'_>) -> Result<Exi
         // Answered where the tree is at hand.
         Action::Help => Ok(Exit::SUCCESS),
     }
+}
+
+/// The arguments of a command that takes exactly so many words, each of them text.
+fn words<const N: usize>(context: &Context<'_>, needs: &str) -> Result<[String; N], Failure> {
+    let words: Vec<String> =
+        context.args().iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    words.try_into().map_err(|_| Failure::arguments(needs))
 }

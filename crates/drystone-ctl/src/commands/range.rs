@@ -48,7 +48,7 @@ pub(crate) fn bounds(
 }
 
 /// The first key after all keys with this prefix.
-fn prefix_end(prefix: &[u8]) -> Bytes {
+pub(crate) fn prefix_end(prefix: &[u8]) -> Bytes {
     let kept = prefix.iter().rposition(|&byte| byte != 0xff);
     let Some(last) = kept else { return Bytes::from_static(OPEN_END) };
     let mut end = prefix[..=last].to_vec();

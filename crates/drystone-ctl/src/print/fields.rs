@@ -126,6 +126,24 @@ impl Fields {
                     self.out.push('\n');
                 }
             }
+            Answer::Changed(header, _) => self.header(header),
+            Answer::RoleList(response) => {
+                self.header(&response.header);
+                let roles: Vec<String> =
+                    response.roles.iter().map(|role| go::quote(role.as_bytes())).collect();
+                self.field("Roles", roles.join(" "));
+            }
+            Answer::RoleGet(response, _) => {
+                self.header(&response.header);
+                for perm in &response.perm {
+                    // Two blanks, as etcdctl prints them.
+                    self.field("PermType", format!(" {}", perm.perm_type().as_str_name()));
+                    self.quoted("Key", &perm.key);
+                    self.quoted("RangeEnd", &perm.range_end);
+                }
+            }
+            // Not offered in this format.
+            Answer::AuthStatus(_) | Answer::UserGet(..) | Answer::UserList(_) => {}
             Answer::EndpointHealth(all) => all.iter().for_each(|health| self.health(health)),
             Answer::EndpointStatus(all) => {
                 all.iter().for_each(|(endpoint, status)| self.status(endpoint, status));

@@ -207,6 +207,34 @@ fn write_answer(out: &mut String, answer: Answer<'_>, hex: bool) {
                 });
             }
         }),
+        Answer::AuthStatus(response) => object(out, |o| {
+            o.some("header", &response.header, header);
+            o.bool("enabled", response.enabled);
+            o.num("authRevision", response.auth_revision);
+        }),
+        Answer::Changed(head, _) => object(out, |o| o.some("header", head, header)),
+        Answer::UserGet(response, _) => object(out, |o| {
+            o.some("header", &response.header, header);
+            o.texts("roles", &response.roles);
+        }),
+        Answer::UserList(response) => object(out, |o| {
+            o.some("header", &response.header, header);
+            o.texts("users", &response.users);
+        }),
+        Answer::RoleList(response) => object(out, |o| {
+            o.some("header", &response.header, header);
+            o.texts("roles", &response.roles);
+        }),
+        Answer::RoleGet(response, _) => object(out, |o| {
+            o.some("header", &response.header, header);
+            o.list("perm", &response.perm, |out, perm| {
+                object(out, |o| {
+                    o.num("permType", perm.perm_type);
+                    o.bytes("key", &perm.key);
+                    o.bytes("range_end", &perm.range_end);
+                });
+            });
+        }),
         Answer::MemberList(response) if hex => {
             members_hex(out, response.header, None, &response.members);
         }

@@ -67,8 +67,18 @@ pub(crate) enum Answer<'a> {
     LeaseKeepAlive(&'a pb::LeaseKeepAliveResponse),
     MemberList(&'a pb::MemberListResponse),
     MemberChange(MemberChange<'a>),
-    MoveLeader { from: u64, to: u64 },
+    MoveLeader {
+        from: u64,
+        to: u64,
+    },
     Alarm(&'a pb::AlarmResponse),
+    AuthStatus(&'a pb::AuthStatusResponse),
+    /// A change of users or roles, and the line that says what was done.
+    Changed(&'a Option<pb::ResponseHeader>, &'a str),
+    UserGet(&'a pb::AuthUserGetResponse, &'a str),
+    UserList(&'a pb::AuthUserListResponse),
+    RoleGet(&'a pb::AuthRoleGetResponse, &'a str),
+    RoleList(&'a pb::AuthRoleListResponse),
     EndpointStatus(&'a [(String, pb::StatusResponse)]),
     EndpointHashKv(&'a [(String, pb::HashKvResponse)]),
     EndpointHealth(&'a [Health]),
@@ -140,6 +150,10 @@ impl Printer {
 pub(crate) const RPC: &[Format] = &[Format::Simple, Format::Json, Format::Fields, Format::Protobuf];
 /// Formats of changes of membership.
 pub(crate) const CHANGES: &[Format] = &[Format::Simple, Format::Json, Format::Protobuf];
+/// Formats of `auth status`.
+pub(crate) const STATUS: &[Format] = CHANGES;
+/// Formats of `user get` and `user list`.
+pub(crate) const NAMES: &[Format] = STATUS;
 /// Formats of `member list`.
 pub(crate) const MEMBERS: &[Format] =
     &[Format::Simple, Format::Json, Format::Fields, Format::Table, Format::Protobuf];
@@ -175,6 +189,13 @@ fn protobuf(answer: Answer<'_>) -> Vec<u8> {
         }
         Answer::MoveLeader { .. } => pb::MoveLeaderResponse::default().encode_to_vec(),
         Answer::Alarm(response) => response.encode_to_vec(),
+        Answer::AuthStatus(response) => response.encode_to_vec(),
+        // All these responses have a header only, under the same number.
+        Answer::Changed(header, _) => pb::AuthUserAddResponse { header: *header }.encode_to_vec(),
+        Answer::UserGet(response, _) => response.encode_to_vec(),
+        Answer::UserList(response) => response.encode_to_vec(),
+        Answer::RoleGet(response, _) => response.encode_to_vec(),
+        Answer::RoleList(response) => response.encode_to_vec(),
         Answer::EndpointStatus(_) | Answer::EndpointHashKv(_) | Answer::EndpointHealth(_) => {
             Vec::new()
         }

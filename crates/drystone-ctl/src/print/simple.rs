@@ -2,11 +2,13 @@
 
 use std::io::Write as _;
 
+use drystone_api::authpb::{Permission, permission};
 use drystone_api::etcdserverpb as pb;
 use drystone_api::etcdserverpb::response_op::Response;
 use drystone_api::mvccpb::{Event, KeyValue};
 
 use super::{Answer, GetStyle, Health, KeysAsked, MemberChange, alarm_name, lease_hex, rows};
+use crate::commands::prefix_end;
 use crate::go;
 
 pub(crate) fn render(answer: Answer<'_>, hex: bool) -> Vec<u8> {
@@ -94,6 +96,27 @@ impl Simple {
                     self.line(format!("memberID:{member} alarm:{name}"));
                 }
             }
+            Answer::AuthStatus(response) => {
+                self.line(format!("Authentication Status: {}", response.enabled));
+                self.line(format!("AuthRevision: {}", response.auth_revision));
+            }
+            Answer::Changed(_, said) => self.line(said),
+            Answer::UserGet(response, name) => {
+                self.line(format!("User: {name}"));
+                let roles = response.roles.iter().map(|role| format!(" {role}"));
+                self.line(format!("Roles:{}", roles.collect::<String>()));
+            }
+            Answer::UserList(response) => {
+                for user in &response.users {
+                    self.line(user);
+                }
+            }
+            Answer::RoleList(response) => {
+                for role in &response.roles {
+                    self.line(role);
+                }
+            }
+            Answer::RoleGet(response, role) => self.role(response, role),
             Answer::EndpointHealth(all) => {
                 for health in all {
                     self.line(health_line(health));
@@ -109,6 +132,37 @@ impl Simple {
                 }
             }
         }
+    }
+
+    fn role(&mut self, response: &pb::AuthRoleGetResponse, role: &str) {
+        use permission::Type;
+        self.line(format!("Role {role}"));
+        for (title, kind) in [("KV Read:", Type::Read), ("KV Write:", Type::Write)] {
+            self.line(title);
+            if role == "root" && response.perm.is_empty() {
+                self.line("\t[, <open ended>");
+            }
+            for perm in &response.perm {
+                if [kind, Type::Readwrite].contains(&perm.perm_type()) {
+                    self.permission(perm);
+                }
+            }
+        }
+    }
+
+    /// The missing bracket of an open end is etcdctl's.
+    fn permission(&mut self, perm: &Permission) {
+        let (key, end) = (perm.key.as_ref(), perm.range_end.as_ref());
+        let line = match end {
+            b"" => [b"\t", key].concat(),
+            b"\0" => [b"\t[", key, b", <open ended>"].concat(),
+            end => {
+                let whole = prefix_end(key) == end;
+                let prefix: &[u8] = if whole { &[b" (prefix ", key, b")"].concat() } else { b"" };
+                [b"\t[", key, b", ", end, b")", prefix].concat()
+            }
+        };
+        self.line(line);
     }
 
     fn member_change(&mut self, change: MemberChange<'_>) {

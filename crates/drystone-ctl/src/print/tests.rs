@@ -1,5 +1,7 @@
 //! Outputs of a real etcdctl 3.7.1, byte for byte.
 
+mod auth;
+
 use drystone_api::etcdserverpb::response_op::Response;
 use drystone_api::mvccpb::{Event, KeyValue};
 

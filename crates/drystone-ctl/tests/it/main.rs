@@ -89,6 +89,40 @@ async fn arguments_that_are_refused() {
         ("alarm list x", "alarm list command accepts no arguments"),
         ("alarm disarm x", "alarm disarm command accepts no arguments"),
         ("txn x", "txn command does not accept argument"),
+        ("auth enable x", "auth enable command does not accept any arguments"),
+        ("auth status x", "auth status command does not accept any arguments"),
+        ("user add", "user add command requires user name as its argument"),
+        ("user passwd a b", "user passwd command requires user name as its argument"),
+        ("user list x", "user list command requires no arguments"),
+        (
+            "user grant-role a",
+            "user grant command requires user name and role name as its argument",
+        ),
+        ("user revoke-role a", "user revoke-role requires user name and role name as its argument"),
+        ("role get", "role get command requires role name as its argument"),
+        ("role list x", "role list command requires no arguments"),
+        (
+            "role grant-permission r read",
+            "role grant command requires role name, permission type, and key [endkey] as its \
+             argument",
+        ),
+        ("role grant-permission r look k", "invalid permission type: look"),
+        (
+            "role grant-permission r read k --prefix --from-key",
+            "--from-key and --prefix flags are mutually exclusive",
+        ),
+        (
+            "role grant-permission r READ k e --prefix",
+            "unexpected endkey argument with --prefix flag",
+        ),
+        (
+            "role revoke-permission r k e --from-key",
+            "unexpected endkey argument with --from-key flag",
+        ),
+        (
+            "role revoke-permission r",
+            "role revoke-permission command requires role name and key [endkey] as its argument",
+        ),
         ("watch", "bad number of arguments"),
         ("watch k --", "bad number of arguments (found separator --, but no commands)"),
         ("lease grant", "lease grant command needs TTL argument"),
