@@ -25,6 +25,10 @@ pub(crate) fn is_command_of(command: &InternalRaftRequest, request: &Request) ->
             command.lease_revoke.is_some_and(|logged| logged.id == request.id)
         }
         Request::Alarm(request) => command.alarm.as_ref() == Some(request),
+        Request::Auth(request) => {
+            let (header, id) = (command.header.clone(), command.id);
+            *command == InternalRaftRequest { header, id, ..(**request).clone() }
+        }
         Request::Range(_)
         | Request::LeaseKeepAlive(_)
         | Request::LeaseTimeToLive(_)
@@ -42,7 +46,8 @@ pub(crate) fn is_logged(request: &Request) -> bool {
         | Request::Compaction(_)
         | Request::LeaseGrant(_)
         | Request::LeaseRevoke(_)
-        | Request::Alarm(_) => true,
+        | Request::Alarm(_)
+        | Request::Auth(_) => true,
         Request::Range(_)
         | Request::LeaseKeepAlive(_)
         | Request::LeaseTimeToLive(_)
@@ -79,7 +84,19 @@ pub(crate) fn is_refused_unseen(request: &Request, error: EtcdError) -> bool {
         EtcdError::LeaseNotFound
         | EtcdError::LeaseExist
         | EtcdError::Compacted
-        | EtcdError::FutureRev => false,
+        | EtcdError::FutureRev
+        | EtcdError::UserEmpty
+        | EtcdError::UserNotFound
+        | EtcdError::UserAlreadyExist
+        | EtcdError::RoleNotFound
+        | EtcdError::RoleAlreadyExist
+        | EtcdError::RoleNotGranted
+        | EtcdError::PermissionNotGranted
+        | EtcdError::PermissionDenied
+        | EtcdError::AuthOldRevision
+        | EtcdError::RootUserNotExist
+        | EtcdError::RootRoleNotExist
+        | EtcdError::InvalidAuthMgmt => false,
         EtcdError::KeyNotFound => match request {
             Request::Txn(txn) => has_missing_op(txn),
             _ => false,
@@ -111,6 +128,7 @@ pub(crate) fn revision(response: &Response) -> Option<i64> {
         Response::LeaseLeases(answer) => &answer.header,
         Response::Alarm(answer) => &answer.header,
         Response::Members(answer) => &answer.header,
+        Response::Auth(header) => header,
     };
     header.map(|header| header.revision)
 }
@@ -162,6 +180,7 @@ pub(crate) fn agrees(response: &Response, expected: &Response) -> bool {
             answer.header = bare(&answer.header);
             Response::Alarm(answer)
         }
+        Response::Auth(header) => Response::Auth(bare(header)),
         other => other.clone(),
     };
     plain == *expected

@@ -7,8 +7,8 @@ use drystone_api::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest,
     LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, MemberAddRequest,
     MemberListRequest, MemberListResponse, MemberPromoteRequest, MemberRemoveRequest,
-    MemberUpdateRequest, PutRequest, PutResponse, RangeRequest, RangeResponse, TxnRequest,
-    TxnResponse, WatchCancelRequest, WatchCreateRequest, WatchResponse,
+    MemberUpdateRequest, PutRequest, PutResponse, RangeRequest, RangeResponse, ResponseHeader,
+    TxnRequest, TxnResponse, WatchCancelRequest, WatchCreateRequest, WatchResponse,
 };
 use drystone_types::{LogIndex, MemberId, Term};
 use std::time::Duration;
@@ -99,6 +99,8 @@ pub enum Request {
     LeaseLeases,
     Alarm(AlarmRequest),
     Members(MembersRequest),
+    /// A change of users, roles or permissions, as the log has it, without a header.
+    Auth(Box<InternalRaftRequest>),
 }
 
 /// What is asked about the members of a cluster. A history does not say who belongs to it, so
@@ -146,6 +148,8 @@ pub enum Response {
     Alarm(AlarmResponse),
     /// To any [`MembersRequest`]: the members as they are afterwards.
     Members(MemberListResponse),
+    /// To any [`Request::Auth`]: changes answer with their header only.
+    Auth(Option<ResponseHeader>),
 }
 
 /// One watch stream from its opening to its end.

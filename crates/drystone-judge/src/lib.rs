@@ -58,7 +58,7 @@ pub use history::{
     StreamEnd, StreamEvent, StreamHeard, WatchStream,
 };
 pub use leases::leases;
-pub use model::{Lease, Model, TTL_SECONDS_MIN};
+pub use model::{Auth, Lease, Model, TTL_SECONDS_MIN};
 pub use search::{Searched, search};
 pub use verdict::{VIOLATIONS_MAX, Verdict, Violation};
 pub use watches::watches;

@@ -1,11 +1,13 @@
 //! The naive twin of a cluster's state: what every command answers, at every point of the log.
 
+mod auth;
 mod txn;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
+pub use auth::Auth;
 pub(crate) use view::View;
 
 use crate::history::Response;
@@ -61,6 +63,7 @@ pub struct Model {
     compacted: i64,
     leases: BTreeMap<i64, Lease>,
     alarms: BTreeSet<(u64, i32)>,
+    auth: Auth,
     ttl_seconds_min: i64,
     /// What the newest command changed.
     events: Vec<Event>,
@@ -84,6 +87,7 @@ impl Model {
             compacted: -1,
             leases: BTreeMap::new(),
             alarms: BTreeSet::new(),
+            auth: Auth::default(),
             ttl_seconds_min,
             events: Vec::new(),
             fingerprint: 0,
@@ -155,8 +159,11 @@ impl Model {
     /// checkpoint, which keeps what came before the unknown lease.
     pub fn apply(&mut self, command: &InternalRaftRequest) -> Result<Option<Response>, EtcdError> {
         self.events.clear();
+        self.permit(command)?;
         self.refused_by_alarm(command)?;
-        let answer = if let Some(put) = &command.put {
+        let answer = if let Some(changed) = self.auth.apply(command) {
+            changed.map(|()| Some(Response::Auth(header(self.revision))))
+        } else if let Some(put) = &command.put {
             self.put(put).map(|answer| Some(Response::Put(answer)))
         } else if let Some(txn) = &command.txn {
             self.txn(txn).map(|answer| Some(Response::Txn(answer)))
@@ -199,7 +206,7 @@ impl Model {
     /// for others but by accident.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        self.fingerprint ^ hash(&(self.revision, self.compacted))
+        self.fingerprint ^ hash(&(self.revision, self.compacted, &self.auth))
     }
 
     /// The revision as of now: that of the command in progress as soon as it changed something.
@@ -348,6 +355,12 @@ impl Model {
         let alarms = concerned.into_iter();
         let alarms = alarms.map(|(member_id, alarm)| AlarmMember { member_id, alarm }).collect();
         AlarmResponse { header: header(self.revision), alarms }
+    }
+
+    /// Users, roles and permissions.
+    #[must_use]
+    pub fn auth(&self) -> &Auth {
+        &self.auth
     }
 
     /// The alarms that are set: each a member's id and the number of its kind, ascending.

@@ -11,7 +11,7 @@
 //! * What nobody knows the outcome of may happen at any time after its call, or never.
 //! * A lease may end by itself any time after its time has passed since the call of its grant.
 //!   Nothing else happens that no client asked for: a cluster that compacts or raises alarms by
-//!   itself is for the witness.
+//!   itself, or asks its users for permission, is for the witness.
 
 use crate::answer::{agrees, is_logged, is_refused_unseen, is_serializable, revision};
 use crate::history::{History, Operation, Outcome, Request, Response};
@@ -29,7 +29,8 @@ pub enum Searched {
     Linearizable,
     /// There is none.
     NotLinearizable,
-    /// The steps did not suffice.
+    /// The steps did not suffice; or permissions were asked for, and a history does not say as
+    /// whom its clients ask.
     Undecided,
 }
 
@@ -37,6 +38,10 @@ pub enum Searched {
 /// operation answers next. Memory grows with the steps.
 #[must_use]
 pub fn search(history: &History, steps_max: usize) -> Searched {
+    let asks = |operation: &Operation| matches!(operation.request, Request::Auth(_));
+    if history.operations.iter().any(asks) {
+        return Searched::Undecided;
+    }
     let candidates = candidates(history);
     let mut unknown: Vec<usize> = (0..candidates.len()).collect();
     unknown.retain(|number| candidates[*number].told.is_none());

@@ -20,6 +20,7 @@ use drystone_api::membershippb::{
 };
 use drystone_auth::{Identity, Need};
 use drystone_lease::Lessor;
+use drystone_probe::planted;
 use drystone_types::{KeyRange, LeaseId};
 use std::collections::BTreeSet;
 
@@ -169,9 +170,14 @@ impl<'a> Call<'a> {
             downgrade_info_set,
             downgrade_version_test,
         } = request;
+        // Nearly all entries are one of these.
+        if let Some(put) = put {
+            return Some(Self::Put(put));
+        }
+        if let Some(txn) = txn {
+            return Some(Self::Txn(txn));
+        }
         let calls = [
-            put.as_ref().map(Self::Put),
-            txn.as_ref().map(Self::Txn),
             delete_range.as_ref().map(Self::DeleteRange),
             range.as_ref().map(Self::Range),
             compaction.as_ref().map(Self::Compact),
@@ -375,7 +381,11 @@ fn needs_of_txn(txn: &TxnRequest, leases: &mut Leases<'_>, needs: &mut Vec<Need>
         let range = KeyRange::from_fields(compare.key.clone(), compare.range_end.clone());
         needs.push(Need::Read(range));
     }
-    for RequestOp { request } in txn.success.iter().chain(&txn.failure) {
+    let failure = match planted!("machine.permission_asked_of_one_branch") {
+        true => &[][..],
+        false => &txn.failure,
+    };
+    for RequestOp { request } in txn.success.iter().chain(failure) {
         match request {
             Some(Request::RequestRange(range)) => needs_of_range(range, needs),
             Some(Request::RequestPut(put)) => needs_of_put(put, leases, needs),

@@ -126,10 +126,22 @@ pub const FAULTS: &[PlantedFault] = &[
         "store: leases after a restart are not the model's",
     ),
     fault(
+        "machine.permission_asked_of_one_branch",
+        None,
+        "Of a transaction only the branch that is taken when it succeeds is asked about.",
+        "store: what is applied is not the model's",
+    ),
+    fault(
         "machine.removed_forgotten_after_reopening",
         None,
         "A restarted member does not know any more who was removed.",
         "store: members are not those of the log",
+    ),
+    fault(
+        "machine.rights_missing_after_reopening",
+        None,
+        "A restart or an installed snapshot begins without users, roles and permissions.",
+        "store: users, roles and permissions after a restart are not the model's",
     ),
     fault(
         "machine.removed_id_taken_back",

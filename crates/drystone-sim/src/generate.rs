@@ -24,6 +24,7 @@ impl Plan {
         let mut steps = Workload::new(seed, &knobs).steps();
         steps.extend(faults(seed, &knobs));
         steps.extend(Operators::new(seed, &knobs).steps());
+        steps.extend(crate::rights::steps(seed, &knobs));
         steps.sort_by_key(|step| step.at_ms);
         Self { seed, knobs, steps }
     }

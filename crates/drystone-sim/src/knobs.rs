@@ -20,6 +20,9 @@ pub struct Knobs {
     pub changes: u32,
     /// Alarms that operators raise, and most of them clear.
     pub alarms: u32,
+    /// Changes of users, roles and permissions at any time; with any, permissions are asked for
+    /// early in the run.
+    pub rights: u32,
     /// Whether the servers check that a change leaves a quorum, as they do unless told not to.
     pub strict_reconfig: bool,
     pub learners_max: usize,
@@ -189,6 +192,7 @@ impl Knobs {
             leases: rng.random_range(1..=6),
             request_timeout_ms: rng.pick(&[500, 2_000, 5_000]),
             faults: rng.random_range(5..=20),
+            rights: rng.pick(&[0, 0, 0, 2, 10, 30]),
         }
     }
 
@@ -206,6 +210,7 @@ impl Default for Knobs {
             members: 3,
             changes: 0,
             alarms: 0,
+            rights: 0,
             strict_reconfig: true,
             learners_max: 1,
             tick_ms: 100,

@@ -16,6 +16,7 @@ pub mod plan;
 mod random;
 mod report;
 mod requests;
+pub mod rights;
 mod shrink;
 mod tally;
 mod trace;

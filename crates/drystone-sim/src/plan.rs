@@ -7,6 +7,7 @@
 //! needs its own `#[serde(default)]`. Fields that went are passed over.
 
 use crate::knobs::Knobs;
+use crate::rights::AuthOp;
 use serde::{Deserialize, Serialize};
 
 /// A run, as it is to happen.
@@ -155,6 +156,8 @@ pub enum Op {
     MemberList {
         linearizable: bool,
     },
+    /// Changes users, roles or permissions.
+    Auth(AuthOp),
     /// `action` and `alarm` are the numbers of etcd's enumerations.
     Alarm {
         action: i32,

@@ -18,6 +18,7 @@ pub(crate) enum Purpose {
     Timing,
     Sampling,
     Members,
+    Rights,
 }
 
 /// The stream of one purpose.

@@ -37,7 +37,7 @@ pub(crate) fn key(number: u16) -> Bytes {
     format!("k/{number:03}").into()
 }
 
-fn bounds(keys: &Keys) -> (Bytes, Bytes) {
+pub(crate) fn bounds(keys: &Keys) -> (Bytes, Bytes) {
     match keys {
         Keys::One(one) => (key(*one), Bytes::new()),
         Keys::Span(from, to) => (key(*from), key(*to)),
@@ -73,6 +73,7 @@ pub(crate) fn request(op: &Op, seen: &Seen) -> Option<Request> {
             Request::LeaseTimeToLive(etcd::LeaseTimeToLiveRequest { id: *id, keys: *keys })
         }
         Op::Leases => Request::LeaseLeases,
+        Op::Auth(op) => crate::rights::request(op),
         Op::Watch { .. }
         | Op::CancelWatch { .. }
         | Op::RequestProgress { .. }

@@ -111,6 +111,7 @@ pub(super) fn name(request: &Request) -> &'static str {
         Request::LeaseLeases => "lists of leases read",
         Request::Alarm(_) => "alarms",
         Request::Members(_) => "members",
+        Request::Auth(_) => "rights",
     }
 }
 

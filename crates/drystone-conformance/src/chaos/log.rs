@@ -79,7 +79,8 @@ fn face(request: &Request) -> Option<Vec<u8>> {
         | Request::LeaseTimeToLive(_)
         | Request::LeaseLeases
         | Request::Alarm(_)
-        | Request::Members(_) => None,
+        | Request::Members(_)
+        | Request::Auth(_) => None,
     }
 }
 

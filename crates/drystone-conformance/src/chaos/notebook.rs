@@ -184,6 +184,7 @@ async fn send(client: &Client, request: &Request) -> Result<Response, Error> {
         }
         Request::Alarm(request) => Response::Alarm(client.alarm(request).await?),
         Request::Members(request) => unreachable!("the load changes no members: {request:?}"),
+        Request::Auth(request) => unreachable!("the load changes no rights: {request:?}"),
     })
 }
 
@@ -226,6 +227,7 @@ fn header(response: &Response) -> Option<&pb::ResponseHeader> {
         Response::LeaseLeases(response) => response.header.as_ref(),
         Response::Alarm(response) => response.header.as_ref(),
         Response::Members(response) => response.header.as_ref(),
+        Response::Auth(header) => header.as_ref(),
     }
 }
 

@@ -376,3 +376,63 @@ fn alarms_are_answered_with_those_concerned() {
     assert_eq!(ask(Deactivate, 9, Nospace), [(9, 1)]);
     assert_eq!(ask(Get, 0, Any), [(8, 2)]);
 }
+
+/// A command with the name of who asks, recognised under this auth revision.
+fn by(user: &str, auth_revision: u64, command: InternalRaftRequest) -> InternalRaftRequest {
+    let username = user.to_owned();
+    let header = Some(drystone_api::etcdserverpb::RequestHeader { id: 1, username, auth_revision });
+    InternalRaftRequest { header, ..command }
+}
+
+#[test]
+fn permission_is_asked_for_at_its_place_in_the_log() {
+    use drystone_api::etcdserverpb as etcd;
+    let mut model = Model::default();
+    let name = |name: &str| name.to_owned();
+    let user = |user| InternalRaftRequest {
+        auth_user_add: Some(etcd::AuthUserAddRequest { name: name(user), ..Default::default() }),
+        ..Default::default()
+    };
+    let grant = |user, role| InternalRaftRequest {
+        auth_user_grant_role: Some(etcd::AuthUserGrantRoleRequest {
+            user: name(user),
+            role: name(role),
+        }),
+        ..Default::default()
+    };
+    let enable =
+        InternalRaftRequest { auth_enable: Some(Default::default()), ..Default::default() };
+    let role = InternalRaftRequest {
+        auth_role_add: Some(etcd::AuthRoleAddRequest { name: name("r") }),
+        ..Default::default()
+    };
+    let permission =
+        drystone_api::authpb::Permission { perm_type: 1, key: "a".into(), range_end: "c".into() };
+    let write = InternalRaftRequest {
+        auth_role_grant_permission: Some(etcd::AuthRoleGrantPermissionRequest {
+            name: name("r"),
+            perm: Some(permission),
+        }),
+        ..Default::default()
+    };
+    assert_eq!(run(&mut model, enable.clone()), Err(EtcdError::RootUserNotExist));
+    let founding =
+        [user("root"), grant("root", "root"), user("ada"), role, write, grant("ada", "r"), enable];
+    for command in founding {
+        run(&mut model, command).unwrap();
+    }
+    let now = model.auth().revision;
+    assert_eq!(now, 7, "six changes, and enabling is none");
+    let put =
+        |key: &'static str| InternalRaftRequest { put: Some(put(key, "1")), ..Default::default() };
+    assert_eq!(run(&mut model, put("a")), Err(EtcdError::UserEmpty));
+    assert_eq!(run(&mut model, by("ada", now, put("c"))), Err(EtcdError::PermissionDenied));
+    assert_eq!(run(&mut model, by("ada", now - 1, put("a"))), Err(EtcdError::AuthOldRevision));
+    run(&mut model, by("ada", now, put("b"))).unwrap();
+    let nested = op(request_op::Request::RequestTxn(txn(vec![op_range(range("a", "c"))])));
+    let reads = InternalRaftRequest { txn: Some(txn(vec![nested])), ..Default::default() };
+    let refused = run(&mut model, by("ada", now, reads.clone()));
+    assert_eq!(refused, Err(EtcdError::PermissionDenied), "it may only write");
+    run(&mut model, by("root", now, reads)).unwrap();
+    assert_eq!(model.revision(), 2);
+}

@@ -7,6 +7,7 @@ use crate::outcome::{Answer, AuthReply, Output, TokenChange};
 use bytes::Bytes;
 use drystone_api::errors::EtcdError;
 use drystone_auth::{Error, Identity, decode_hash};
+use drystone_probe::mark;
 use drystone_types::LogIndex;
 
 impl Machine {
@@ -40,6 +41,7 @@ impl Machine {
             _ => self.change_auth(call, output)?.map(|()| AuthReply::Done),
         };
         if before != (self.auth.is_enabled(), self.auth.revision()) {
+            mark!("machine.auth_changed");
             output.auth_changed = true;
         }
         let header = convert::header(self.store.revision());

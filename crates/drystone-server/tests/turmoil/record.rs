@@ -151,6 +151,7 @@ async fn ask(client: &Client, request: Request) -> Result<Response, Error> {
         }
         Request::Alarm(request) => Response::Alarm(client.alarm(request).await?),
         Request::Members(request) => unreachable!("the load changes no members: {request:?}"),
+        Request::Auth(request) => unreachable!("the load changes no rights: {request:?}"),
     })
 }
 

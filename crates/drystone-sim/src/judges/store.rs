@@ -8,7 +8,7 @@ use bytes::Bytes;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::InternalRaftRequest;
 use drystone_judge::{Committed, Model, Response, Verdict};
-use drystone_machine::{Answer, Outcome};
+use drystone_machine::{Answer, Auth, Outcome};
 use drystone_mvcc::RangeQuery;
 use drystone_types::{Applied, Entry, EntryKind, KeyRange, LogIndex};
 use prost::Message as _;
@@ -275,6 +275,7 @@ impl Stores {
             .list(None)
             .map(|(member, alarm)| (member.0, alarm.number()))
             .collect();
+        let rights = rights_differ(process.applier.machine().auth(), model.auth());
         let place = (model.revision(), model.compacted());
         let leases: Vec<i64> = model.leases().map(|(id, _)| id).collect();
         let found: Vec<i64> = process.applier.machine().leases().iter().map(|id| id.0).collect();
@@ -296,6 +297,12 @@ impl Stores {
             self.blame(
                 "alarms are the model's",
                 format_args!("at {now} us m{m} at entry {at}: {set:?}, not {alarms:?}"),
+            );
+        }
+        if let Some(text) = rights {
+            self.blame(
+                "users, roles and permissions are the model's",
+                format_args!("at {now} us m{m} at entry {at}: {text}"),
             );
         }
         if sorted != leases {
@@ -337,4 +344,23 @@ fn differs(
         }
         (_, found) => Some(format!("{found:?}")),
     }
+}
+
+/// How what a machine knows of users and roles differs from the model's.
+fn rights_differ(found: &Auth, model: &drystone_judge::Auth) -> Option<String> {
+    let mut shown = drystone_judge::Auth {
+        enabled: found.is_enabled(),
+        revision: found.revision(),
+        ..Default::default()
+    };
+    for name in found.users() {
+        let roles = found.user(name).into_iter().flat_map(|user| user.roles().to_vec());
+        shown.users.insert(name.to_owned(), roles.collect());
+    }
+    for name in found.roles() {
+        let held = found.role(name).into_iter().flat_map(|role| role.permissions().to_vec());
+        let held = held.map(|held| ((held.key, held.range_end), held.kind.number()));
+        shown.roles.insert(name.to_owned(), held.collect());
+    }
+    (shown != *model).then(|| format!("{shown:?}, not {model:?}"))
 }

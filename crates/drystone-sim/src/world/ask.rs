@@ -8,13 +8,12 @@ use crate::host::{ApplyInput, Ask, Input, Origin, Stage, Token};
 use crate::random::Draw;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
-    self as etcd, InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, RequestHeader,
-    ResponseHeader,
+    self as etcd, InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, ResponseHeader,
 };
 use drystone_api::limits::{LEASE_TTL_SECONDS_MAX, TXN_DEPTH_MAX, TXN_OPS_MAX, txn_depth};
 use drystone_judge::{Outcome, Request, Response};
 use drystone_lease::{Renewed, TimeToLive};
-use drystone_machine::{Answer, NotPrimary, convert};
+use drystone_machine::{Answer, NotPrimary, convert, header};
 use drystone_mvcc::{OpError, Snapshot, validate};
 use drystone_types::LeaseId;
 use prost::Message as _;
@@ -55,14 +54,15 @@ impl World {
             | Request::Compaction(_)
             | Request::LeaseGrant(_)
             | Request::LeaseRevoke(_)
-            | Request::Alarm(_) => self.propose_ask(m, id, command(request)),
+            | Request::Alarm(_)
+            | Request::Auth(_) => self.propose_ask(m, id, command(request)),
             Request::Members(request) => self.serve_members(m, id, &request),
         }
     }
 
-    /// Proposes what an ask stands for, under the ask's number.
+    /// Proposes what an ask stands for, under the ask's number and the name of who asks.
     fn propose_ask(&mut self, m: usize, id: u64, mut command: InternalRaftRequest) {
-        command.header = Some(RequestHeader { id, ..RequestHeader::default() });
+        command.header = Some(header(id, self.who_asks(m, id).as_ref()));
         let Some(process) = &self.hosts[m].process else { return };
         let lag = process.node.committed().0.saturating_sub(process.applied);
         // Clients have half of the inbox.
@@ -404,6 +404,7 @@ fn command(request: Request) -> InternalRaftRequest {
         Request::LeaseGrant(grant) => command.lease_grant = Some(grant),
         Request::LeaseRevoke(revoke) => command.lease_revoke = Some(revoke),
         Request::Alarm(alarm) => command.alarm = Some(alarm),
+        Request::Auth(change) => command = *change,
         Request::Range(_)
         | Request::LeaseKeepAlive(_)
         | Request::LeaseTimeToLive(_)
@@ -430,7 +431,8 @@ pub(crate) fn response(answer: Answer) -> Option<Response> {
         Answer::LeaseGrant(grant) => Response::LeaseGrant(grant),
         Answer::LeaseRevoke(revoke) => Response::LeaseRevoke(revoke),
         Answer::Alarm(alarm) => Response::Alarm(alarm),
-        Answer::LeaseCheckpoint(_) | Answer::Auth { .. } | Answer::Empty => return None,
+        Answer::Auth { header, .. } => Response::Auth(header),
+        Answer::LeaseCheckpoint(_) | Answer::Empty => return None,
     })
 }
 
@@ -449,6 +451,7 @@ fn complete(response: &mut Response, member: u64, term: u64) {
         Response::LeaseLeases(response) => &mut response.header,
         Response::Alarm(response) => &mut response.header,
         Response::Members(response) => &mut response.header,
+        Response::Auth(header) => header,
     };
     if let Some(header) = header {
         (header.member_id, header.raft_term) = (member, term);
@@ -470,6 +473,7 @@ pub(super) fn revision(response: &Response) -> i64 {
         Response::LeaseLeases(response) => &response.header,
         Response::Alarm(response) => &response.header,
         Response::Members(response) => &response.header,
+        Response::Auth(header) => header,
     };
     header.as_ref().map_or(0, |header| header.revision)
 }

@@ -7,8 +7,10 @@ use crate::host::{Ask as Asked, Origin, Stage};
 use crate::plan::{Ask, Op, Rev};
 use crate::random::Draw;
 use crate::requests::{self, Seen};
+use crate::rights;
 use drystone_api::errors::EtcdError;
 use drystone_judge::{Operation, Outcome, Request, Response};
+use drystone_machine::Identity;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -159,6 +161,18 @@ impl World {
         if let Some(asked) = self.relays.remove(&id) {
             self.serve(m, id, asked);
         }
+    }
+
+    /// Whom a member recognises in who asks, as it has applied users so far. At the end of a run
+    /// everybody may do everything, for every member is to serve again.
+    pub(super) fn who_asks(&self, m: usize, id: u64) -> Option<Identity> {
+        if self.settle.has_begun() {
+            return Some(Identity::server());
+        }
+        let call = self.calls.get(&id)?;
+        let request = &self.history.operations[call.operation].request;
+        let revision = self.hosts[m].process.as_ref()?.applier.machine().auth().revision();
+        rights::user_of(call.client, request).map(|user| Identity { user, revision })
     }
 
     /// A client's command is proposed under the number of its call.
