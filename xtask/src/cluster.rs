@@ -22,6 +22,9 @@ enum Verb {
     /// A fourth member joins, the leader is removed, and wiped members come back by themselves,
     /// killed on their way, while writes go on.
     Turnover(TurnoverArgs),
+    /// The leader's disk stands still under load: it must lose the leadership within two election
+    /// timeouts, and come back when the disk does. Needs root and loop devices.
+    FrozenLeader(FrozenArgs),
     /// A large store is listed, in chunks and at once, and the server's memory watched.
     List(ListArgs),
 }
@@ -80,6 +83,15 @@ struct TurnoverArgs {
     /// Seed of the moments at which they are killed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+}
+
+#[derive(clap::Args)]
+struct FrozenArgs {
+    #[command(flatten)]
+    built: Built,
+    /// Seconds that the disk stands still.
+    #[arg(long, default_value_t = 12)]
+    seconds: u64,
 }
 
 #[derive(clap::Args)]
@@ -152,6 +164,13 @@ pub(crate) fn run(args: &Args, root: &Path) -> anyhow::Result<()> {
             runner(root, !args.built.debug, "turnover", &binary)
                 .words(&format!("--wipes {} --crashes {}", args.wipes, args.crashes))
                 .words(&format!("--seed {}", args.seed))
+                .run()
+        }
+        Verb::FrozenLeader(args) => {
+            prerequisites::chaos(root)?;
+            let binary = args.built.binary(root)?;
+            runner(root, !args.built.debug, "frozen-leader", &binary)
+                .words(&format!("--seconds {}", args.seconds))
                 .run()
         }
         Verb::List(args) => {

@@ -14,6 +14,7 @@
 
 mod figures;
 mod finale;
+mod frozen;
 mod hand;
 mod listen;
 mod load;
@@ -28,6 +29,7 @@ mod trace;
 mod volume;
 
 pub use figures::{Ended, Figures};
+pub use frozen::{Outcome as Frozen, run as freeze_leader};
 pub use schedule::{Fault, Kind, Round, Schedule, Whom};
 
 use crate::harness::{Launch, Member, Program};

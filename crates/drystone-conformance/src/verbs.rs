@@ -1,4 +1,5 @@
-//! The verbs beside the comparison: random, torture, rejoin, list, chaos and bench.
+//! The verbs beside the comparison: random, torture, rejoin, list, chaos,
+//! frozen-leader and bench.
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -23,6 +24,9 @@ pub(crate) enum Verb {
     Turnover(TurnoverArgs),
     /// Kill, stop, isolate and starve members under load, and judge every answer and event.
     Chaos(ChaosArgs),
+    /// Let the leader's disk stand still under load, and see it lose the leadership. Needs root
+    /// and loop devices.
+    FrozenLeader(FrozenArgs),
     /// List a large store, and see that it takes the server no memory.
     List(ListArgs),
     /// Measure Drystone and etcd under the same loads.
@@ -165,6 +169,16 @@ pub(crate) struct ChaosArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct FrozenArgs {
+    /// The server's binary. Otherwise $DRYSTONE_BIN, or the one cargo built beside this.
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    /// Seconds that the disk stands still.
+    #[arg(long, default_value_t = 12)]
+    seconds: u64,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// Drystone's binary. Otherwise $DRYSTONE_BIN, or the one cargo built beside this.
     #[arg(long)]
@@ -203,6 +217,7 @@ pub(crate) async fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
                 Verb::Turnover(args) => turnover(args).await,
                 Verb::Chaos(args) => chaos(args).await,
                 Verb::List(args) => list(args).await,
+                Verb::FrozenLeader(args) => frozen_leader(args).await,
                 Verb::Bench(args) => bench(args).await,
             }
         } => done,
@@ -291,6 +306,13 @@ async fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let outcome = lists::run(&program(args.bin.as_deref())?, &config).await?;
     print(&outcome.to_string())?;
     Ok(end("list", &outcome.faults(), None))
+}
+
+async fn frozen_leader(args: &FrozenArgs) -> anyhow::Result<ExitCode> {
+    let program = program(args.bin.as_deref())?;
+    let outcome = chaos::freeze_leader(&program, Duration::from_secs(args.seconds)).await?;
+    print(&outcome.to_string())?;
+    Ok(end("frozen-leader", &outcome.faults(), None))
 }
 
 async fn chaos(args: &ChaosArgs) -> anyhow::Result<ExitCode> {

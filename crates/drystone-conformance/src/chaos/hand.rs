@@ -5,6 +5,7 @@ use super::rules::Cut;
 use super::schedule::{Fault, Kind, Round, Whom};
 use super::stage::Stage;
 use super::trace::{Syncs, Tracer};
+use super::volume::Freeze;
 use crate::harness::HarnessError;
 use crate::torture::load::Shared;
 use crate::torture::strike::leader;
@@ -46,6 +47,7 @@ enum Effect {
     Slowed(Tracer),
     Full,
     ReadOnly,
+    Frozen(Freeze),
 }
 
 impl Effect {
@@ -182,6 +184,7 @@ impl<'a> Hand<'a> {
                 stage.volume(first).refuse_writes()?;
                 Effect::ReadOnly
             }
+            Kind::FrozenDisk => Effect::Frozen(stage.volume(first).freeze()?),
             _ => {
                 let cut = self.cut(&fault, first);
                 self.stage.cut(cut)?;
@@ -276,6 +279,7 @@ impl<'a> Hand<'a> {
                 self.stage.start_again(&held)?;
             }
             Effect::ReadOnly => self.stage.repair(held[0], self.shared).await?,
+            Effect::Frozen(freeze) => freeze.thaw()?,
         }
         Ok(())
     }

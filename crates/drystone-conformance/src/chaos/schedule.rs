@@ -47,11 +47,13 @@ pub enum Kind {
     SlowDisk,
     /// A member's file system takes no writes.
     ReadOnly,
+    /// A member's file system stands still.
+    FrozenDisk,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 20] = [
         Kind::KillOne,
         Kind::KillAll,
         Kind::PauseLeader,
@@ -71,6 +73,7 @@ impl Kind {
         Kind::FullAll,
         Kind::SlowDisk,
         Kind::ReadOnly,
+        Kind::FrozenDisk,
     ];
 
     /// Whether it is made in the network alone, so that it may meet any other fault. Faults of
@@ -100,6 +103,7 @@ impl Kind {
             Kind::FullFollower | Kind::FullLeader | Kind::FullAll => (3_000, 12_000),
             Kind::SlowDisk => (3_000, 8_000),
             Kind::ReadOnly => (1_000, 4_000),
+            Kind::FrozenDisk => (500, 10_000),
         }
     }
 
@@ -137,6 +141,7 @@ impl fmt::Display for Kind {
             Kind::FullAll => "all disks full",
             Kind::SlowDisk => "a slow disk",
             Kind::ReadOnly => "a disk that is read-only",
+            Kind::FrozenDisk => "a disk that stands still",
         })
     }
 }

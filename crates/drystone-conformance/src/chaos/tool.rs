@@ -20,15 +20,22 @@ const NEEDED: &[(&str, &str)] = &[
     ("dumpe2fs", "e2fsprogs"),
     ("e2fsck", "e2fsprogs"),
     ("findmnt", "util-linux"),
+    ("fsfreeze", "util-linux"),
     ("python3", "python3"),
     ("strace", "strace"),
 ];
 
-/// Fails with the name of what is missing.
+/// Fails with the name of what is missing of all that chaos needs.
 pub(crate) fn check() -> anyhow::Result<()> {
+    check_for(&NEEDED.iter().map(|(program, _)| *program).collect::<Vec<_>>())
+}
+
+/// The same for some of its programs.
+pub(crate) fn check_for(programs: &[&str]) -> anyhow::Result<()> {
     ensure!(rustix::process::geteuid().is_root(), "namespaces and mounts need root: run as root");
     let missing: Vec<String> = NEEDED
         .iter()
+        .filter(|(program, _)| programs.contains(program))
         .filter(|(program, _)| !is_there(program))
         .map(|(program, package)| format!("{program} (Debian: {package})"))
         .collect();

@@ -111,6 +111,14 @@ impl Volume {
         fs::write(&trigger, "1").with_context(|| format!("cannot write {}", trigger.display()))
     }
 
+    /// Lets every write and every sync on it wait, as on a disk that hangs, until the
+    /// [`Freeze`] is thawed or goes. What was written before is on the disk.
+    pub(crate) fn freeze(&self) -> anyhow::Result<Freeze> {
+        let freeze = Freeze { root: self.root.clone(), frozen: true };
+        tool::run(["fsfreeze", "-f", tool::word(&self.root)?])?;
+        Ok(freeze)
+    }
+
     /// Checks and repairs it while it is not mounted.
     pub(crate) fn repair(&self) -> anyhow::Result<()> {
         let image = tool::word(&self.image)?;
@@ -120,6 +128,35 @@ impl Volume {
         let said = String::from_utf8_lossy(&output.stdout);
         ensure!(mended, "{image} cannot be repaired: {}: {said}", output.status);
         Ok(())
+    }
+}
+
+/// A file system that stands still. Nobody who waits for it can be ended, not even killed.
+#[derive(Debug)]
+pub(crate) struct Freeze {
+    root: PathBuf,
+    frozen: bool,
+}
+
+impl Freeze {
+    /// Lets it go on.
+    pub(crate) fn thaw(mut self) -> anyhow::Result<()> {
+        self.release()
+    }
+
+    fn release(&mut self) -> anyhow::Result<()> {
+        if std::mem::take(&mut self.frozen) {
+            tool::run(["fsfreeze", "-u", tool::word(&self.root)?])?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Freeze {
+    fn drop(&mut self) {
+        if let Err(error) = self.release() {
+            eprintln!("chaos: {} may be left frozen: {error:#}", self.root.display());
+        }
     }
 }
 
