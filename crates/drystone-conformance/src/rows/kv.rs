@@ -14,6 +14,9 @@ fn sorted(target: SortTarget, order: SortOrder, limit: i64) -> RangeRequest {
     }
 }
 
+/// Why etcd before 3.7 answers otherwise.
+const NO_STREAM: &str = "RangeStream came with 3.7";
+
 pub(super) const ROWS: &[Row] = rows! {
     "KV: a range of an empty store", &[], "range: rev 1, count 0 []", |s| {
         s.range(range("x")).await;
@@ -290,5 +293,58 @@ pub(super) const ROWS: &[Row] = rows! {
         s.hash_kv(6).await;
         s.hash_kv(4).await;
         s.hash_kv(7).await;
+    }
+
+    "KV: a range in chunks is the range", &[
+        ("3.4", NO_STREAM), ("3.5", NO_STREAM), ("3.6", NO_STREAM),
+    ], "
+        range: rev 31, count 0 []
+        range: rev 31, count 30, more [k10=v c2 m2 v1, k11=v c3 m3 v1]
+        range: rev 31, count 4 [k36=v c28 m28 v1, k37=v c29 m29 v1, k38=v c30 m30 v1, k39=v c31 m31 v1]
+        range: rev 31, count 3 [k10=v c2 m2 v1, k11=v c3 m3 v1, k12=v c4 m4 v1]
+        range: rev 31, count 30 []
+        range: rev 31, count 1 [k20= c12 m12 v1]
+        the same 30 pairs: true
+    ", |s| {
+        for n in 10..40 {
+            let _ = s.client.put(put(&format!("k{n}"), "v")).await;
+        }
+        s.range_stream(range("x")).await;
+        s.range_stream(RangeRequest { limit: 2, ..range_to("k", "l") }).await;
+        s.range_stream(range_to("k36", "\0")).await;
+        s.range_stream(RangeRequest { revision: 4, ..range_to("k", "l") }).await;
+        s.range_stream(RangeRequest { count_only: true, ..range_to("k", "l") }).await;
+        s.range_stream(RangeRequest { keys_only: true, ..range("k20") }).await;
+        let plain = s.client.range(range_to("k", "l")).await.map(|plain| plain.kvs);
+        let chunks = match s.client.range_stream(range_to("k", "l")).await {
+            Ok(chunks) => chunks.merged().await.map(|merged| merged.kvs),
+            Err(refused) => Err(refused),
+        };
+        let same = matches!((&plain, &chunks), (Ok(plain), Ok(chunks)) if plain == chunks);
+        s.say(format!("the same {} pairs: {same}", plain.map_or(0, |plain| plain.len())));
+    }
+
+    "KV: what a range in chunks refuses", &[
+        ("3.4", NO_STREAM), ("3.5", NO_STREAM), ("3.6", NO_STREAM),
+    ], "
+        InvalidArgument: etcdserver: key is not provided
+        InvalidArgument: etcdserver: invalid sort option
+        Unimplemented: RangeStream does not support custom sort orders
+        Unimplemented: RangeStream does not support custom sort orders
+        Unimplemented: RangeStream does not support revision filters
+        OutOfRange: etcdserver: mvcc: required revision is a future revision
+        OutOfRange: etcdserver: mvcc: required revision has been compacted
+    ", |s| {
+        let _ = s.client.put(put("k", "1")).await;
+        let _ = s.client.put(put("k", "2")).await;
+        let compaction = drystone_api::etcdserverpb::CompactionRequest { revision: 3, physical: true };
+        let _ = s.client.compact(compaction).await;
+        s.range_stream(range("")).await;
+        s.range_stream(RangeRequest { sort_order: 9, ..range("k") }).await;
+        s.range_stream(sorted(SortTarget::Key, SortOrder::Descend, 0)).await;
+        s.range_stream(sorted(SortTarget::Mod, SortOrder::Ascend, 0)).await;
+        s.range_stream(RangeRequest { min_mod_revision: 1, ..range("k") }).await;
+        s.range_stream(RangeRequest { revision: 9, ..range("k") }).await;
+        s.range_stream(RangeRequest { revision: 2, ..range("k") }).await;
     }
 };

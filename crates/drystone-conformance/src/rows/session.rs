@@ -83,6 +83,15 @@ impl Session {
         self.note(answer, render::range)
     }
 
+    /// A read in chunks; their number is not written down.
+    pub async fn range_stream(&mut self, request: pb::RangeRequest) {
+        let merged = match self.client.range_stream(request).await {
+            Ok(chunks) => chunks.merged().await,
+            Err(refused) => Err(refused),
+        };
+        self.note(merged, render::range);
+    }
+
     /// A write; the revision it got, 0 if refused.
     pub async fn put(&mut self, request: pb::PutRequest) -> i64 {
         let answer = self.client.put(request).await;

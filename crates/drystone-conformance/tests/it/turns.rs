@@ -1,5 +1,6 @@
-//! Locks and elections of command lines and of services, in one queue.
+//! Command lines beside services: locks and elections in one queue, lists in chunks.
 
+use drystone_api::etcdserverpb::PutRequest;
 use drystone_api::v3electionpb::LeaderRequest;
 use drystone_api::v3electionpb::election_client::ElectionClient;
 use drystone_api::v3lockpb::lock_client::LockClient;
@@ -83,4 +84,29 @@ async fn who_was_elected_on_the_command_line_leads_until_he_is_ended() {
         let gone = election.leader(request.clone()).await.unwrap_err();
         assert_eq!(gone.message(), "election: no leader");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_prints_a_list_in_chunks_as_any_other() {
+    let cluster = Cluster::start(&drystone(), &Launch::of(1)).await.unwrap();
+    for n in 0..50 {
+        let (key, value) = (format!("k{n}").into(), "v".into());
+        let put = PutRequest { key, value, ..Default::default() };
+        cluster.client().put(put).await.unwrap();
+    }
+    let endpoint = &cluster.endpoints()[0];
+    let get = |more: &[&str]| {
+        let mut command = command_lines(endpoint).remove(0);
+        command.args(["get", "k", "--prefix", "-w", "fields"]).args(more).output().unwrap()
+    };
+    let (plain, chunks) = (get(&[]), get(&["--stream"]));
+    assert!(plain.status.success() && plain.stdout.len() > 1000);
+    assert_eq!(plain, chunks);
+    let refused = get(&["--stream", "--order", "descend"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8_lossy(&refused.stderr),
+        "Error: rpc error: code = Unimplemented desc = RangeStream does not support custom sort \
+         orders\n"
+    );
 }
