@@ -82,6 +82,7 @@ pub(crate) async fn serve_clients<C: Connection>(
         .layer(tower::util::MapResponseLayer::new(crate::texts::go_texts))
         .layer(Deadlines)
         .layer(Gate::new(shared.clone()))
+        .layer(shared.brakes.clone())
         .add_service(PiecewiseRange::new(sized!(KvServer::new(kv.clone())), kv, receive_max))
         .add_service(sized!(WatchServer::new(WatchService::new(shared.clone()))))
         .add_service(sized!(LeaseServer::new(LeaseService::new(shared.clone()))))

@@ -3,6 +3,7 @@
 //! HTTP/2's own keep-alive begins after the preface, and when it gives a client up it still waits
 //! until what it wrote last is taken. So both are bounded here, on the bytes.
 
+use crate::brakes::{Budget, OfConnection};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -62,10 +63,11 @@ impl<C> Guarded<C> {
 }
 
 impl<C: Connected> Connected for Guarded<C> {
-    type ConnectInfo = C::ConnectInfo;
+    type ConnectInfo = OfConnection;
 
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.connection.connect_info()
+    /// Asked once, when the connection begins to be served.
+    fn connect_info(&self) -> OfConnection {
+        OfConnection { requests: Budget::of_connection() }
     }
 }
 

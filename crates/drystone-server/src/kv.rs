@@ -44,7 +44,9 @@ impl KvService {
         let result = if small {
             read(shared.snapshot(&authority)?)
         } else {
-            blocking(move || shared.snapshot(&authority).map(read)).await??
+            let wait_max = shared.config.request_timeout();
+            let frozen = move || shared.snapshot(&authority).map(read);
+            self.shared.lists.read(wait_max, frozen).await??
         };
         result.map_err(read_error)
     }
@@ -88,7 +90,9 @@ impl KvService {
             return self.answer(query, authority).await.map(Listed::Whole);
         }
         let shared = self.shared.clone();
-        blocking(move || crate::long::begin(shared, authority, query)).await?
+        let wait_max = shared.config.request_timeout();
+        let first = move || crate::long::begin(shared, authority, query);
+        self.shared.lists.read(wait_max, first).await?
     }
 
     async fn read_only_txn(

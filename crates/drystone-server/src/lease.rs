@@ -1,6 +1,7 @@
 //! The Lease service. Grants and revokes go through the log; clocks are the leader's.
 
 use crate::access::{Authority, Caller, split};
+use crate::inbox::Class;
 use crate::shared::{ApplyInput, Shared};
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
@@ -39,7 +40,7 @@ impl LeaseService {
 pub(crate) async fn renew_here(shared: &Shared, id: LeaseId) -> Result<Option<i64>, EtcdError> {
     let own = Authority::of_this_member();
     // Leadership is confirmed after the request came in; a deposed leader must not promise.
-    shared.confirm_read().await?;
+    shared.confirm_read_as(Class::Lease).await?;
     let Some(renewed) = shared.ask(&own, |reply| ApplyInput::Renew(id, reply)).await?? else {
         return Ok(None);
     };

@@ -6,7 +6,7 @@
 //! on, it hears so, as etcd's would.
 
 use crate::access::Authority;
-use crate::kv::{blocking, read_error};
+use crate::kv::read_error;
 use crate::shared::Shared;
 use drystone_api::errors::EtcdError;
 use drystone_api::raw::{RangeResponse, RangeStreamResponse};
@@ -47,8 +47,9 @@ pub(crate) async fn stream(
     authority: Authority,
     query: RangeQuery,
 ) -> Result<impl Stream<Item = Result<RangeStreamResponse, Status>> + Send, Status> {
-    let first = blocking(move || List::begin(shared, authority, query).and_then(List::next));
-    let (mut rest, mut chunk) = first.await??;
+    let (lists, wait_max) = (shared.clone(), shared.config.request_timeout());
+    let first = move || List::begin(shared, authority, query).and_then(List::next);
+    let (mut rest, mut chunk) = lists.lists.read(wait_max, first).await??;
     Ok(async_stream::try_stream! {
         loop {
             yield RangeStreamResponse { range_response: Some(chunk) };
@@ -56,7 +57,7 @@ pub(crate) async fn stream(
             if list.shared.stopping.load(std::sync::atomic::Ordering::Acquire) {
                 Err(EtcdError::Stopped)?;
             }
-            (rest, chunk) = blocking(move || list.next()).await??;
+            (rest, chunk) = lists.lists.read(wait_max, move || list.next()).await??;
         }
     })
 }

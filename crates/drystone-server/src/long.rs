@@ -2,7 +2,7 @@
 //! before its bytes, then read page by page as the client takes it.
 
 use crate::access::Authority;
-use crate::kv::{blocking, read_error};
+use crate::kv::read_error;
 use crate::shared::Shared;
 use bytes::Bytes;
 use drystone_api::etcdserverpb::ResponseHeader;
@@ -119,7 +119,9 @@ impl Rest {
     /// # Errors
     /// The list cannot be completed: compaction has passed it, or the store failed.
     pub(crate) async fn next(self) -> Result<(Option<Self>, Vec<Bytes>), Status> {
-        blocking(move || self.read()).await?.map_err(read_error)
+        let shared = self.shared.clone();
+        let page = shared.lists.read(shared.config.request_timeout(), move || self.read()).await?;
+        page.map_err(read_error)
     }
 
     fn read(mut self) -> Result<(Option<Self>, Vec<Bytes>), OpError> {

@@ -2,6 +2,7 @@
 
 use crate::access::Authority;
 use crate::auto_compact::auto_compact;
+use crate::brakes::Brakes;
 use crate::changes::Changes;
 use crate::clients::{Accept, accepted, serve_clients};
 use crate::config::{Config, bind_address};
@@ -11,12 +12,14 @@ use crate::download::DOWNLOADS_MAX;
 use crate::founding::Beginning;
 use crate::hub::{Command, HubHandle, HubThread};
 use crate::ids::Ids;
+use crate::inbox::INBOX_MAX;
 use crate::layout::Layout;
+use crate::listing::Lists;
 use crate::observe::Observer;
 use crate::passwords::Passwords;
 use crate::peers::{PeerHandler, follow};
 use crate::recover::{Parts, open_store, recover};
-use crate::shared::{ApplyInput, INBOX_MAX, Input, Shared, Status, View};
+use crate::shared::{ApplyInput, Input, Shared, Status, View};
 use crate::threads::{ApplyThread, MemberThread, run_flusher, run_log};
 use crate::tokens::{Tokens, follow_keys};
 use anyhow::Context;
@@ -273,6 +276,8 @@ fn launch(
         passwords,
         stopping: AtomicBool::new(false),
         replacing: tokio::sync::Mutex::new(()),
+        brakes: Brakes::new(),
+        lists: Lists::new(),
         left: watch::Sender::new(false),
     });
     let own = membership.member(member);

@@ -2,22 +2,24 @@
 //! it can answer without asking them.
 
 use crate::access::Authority;
+use crate::brakes::Brakes;
 use crate::config::Config;
 use crate::digest::Aside;
 use crate::hub::HubHandle;
 use crate::ids::Ids;
+use crate::inbox::{self, Class};
 use crate::layout::Layout;
+use crate::listing::Lists;
 use crate::passwords::Passwords;
 use crate::tokens::Tokens;
 use bytes::Bytes;
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::Sender;
 use dashmap::DashMap;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
     AlarmRequest, InternalRaftRequest, LeaseKeepAliveRequest, ResponseHeader,
     alarm_request::AlarmAction,
 };
-use drystone_api::limits::{APPLY_LAG_ENTRIES_MAX, APPLY_LAG_ENTRIES_MAX_URGENT};
 use drystone_auth::Auth;
 use drystone_backend::{Backend, Size};
 use drystone_lease::{Renewed, TimeToLive};
@@ -38,11 +40,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::Instant;
-
-/// Inputs that may wait for the member's thread.
-pub(crate) const INBOX_MAX: usize = 32_768;
-/// How many of them may be clients'; beyond it their requests are refused.
-const CLIENT_INPUTS_MAX: usize = INBOX_MAX / 2;
 
 /// The answer to one proposal, sent to whoever waits for it.
 pub(crate) type Reply = oneshot::Sender<Result<Answer, EtcdError>>;
@@ -207,6 +204,10 @@ pub(crate) struct Shared {
     pub(crate) stopping: AtomicBool,
     /// Held while a member that lost its data is replaced: one at a time.
     pub(crate) replacing: tokio::sync::Mutex<()>,
+    /// Bounds on the bytes of requests.
+    pub(crate) brakes: Brakes,
+    /// Where lists are read.
+    pub(crate) lists: Lists,
     /// True once this member is known to have been removed from the cluster.
     pub(crate) left: watch::Sender<bool>,
 }
@@ -282,6 +283,7 @@ impl Shared {
     ) -> impl Future<Output = Result<Answer, EtcdError>> + Send + '_ {
         let id = self.ids.next();
         request.header = Some(header(id, authority.who()));
+        let class = Class::of(&request);
         let admitted = self.admit(&request).map(|()| request.encode_to_vec());
         async move {
             let data = match admitted {
@@ -295,7 +297,7 @@ impl Shared {
                 return Err(EtcdError::RequestTooLarge);
             }
             let (_guard, answer) = self.file_waiter(id);
-            self.send(Input::Propose { id, data: data.into() })?;
+            inbox::offer(&self.inbox, class, Input::Propose { id, data: data.into() })?;
             match tokio::time::timeout(self.config.request_timeout(), answer).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_)) => Err(EtcdError::Stopped),
@@ -335,8 +337,13 @@ impl Shared {
 
     /// Waits until everything that was acknowledged anywhere before this call is applied here.
     pub(crate) async fn confirm_read(&self) -> Result<(), EtcdError> {
+        self.confirm_read_as(Class::Client).await
+    }
+
+    /// [`Shared::confirm_read`], for a class that may get in first.
+    pub(crate) async fn confirm_read_as(&self, class: Class) -> Result<(), EtcdError> {
         let (token, confirmed) = oneshot::channel();
-        self.send(Input::Read(token))?;
+        inbox::offer(&self.inbox, class, Input::Read(token))?;
         match tokio::time::timeout(self.config.request_timeout(), confirmed).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(EtcdError::Stopped),
@@ -360,15 +367,9 @@ impl Shared {
     }
 
     /// Hands a client's input to the member's thread. Clients have half of the inbox: however
-    /// many there are, there is room for the other members.
+    /// many there are, there is room for leases, and for the other members.
     pub(crate) fn send(&self, input: Input) -> Result<(), EtcdError> {
-        if self.inbox.len() >= CLIENT_INPUTS_MAX {
-            return Err(EtcdError::RequestTooManyRequests);
-        }
-        self.inbox.try_send(input).map_err(|error| match error {
-            TrySendError::Full(_) => EtcdError::RequestTooManyRequests,
-            TrySendError::Disconnected(_) => EtcdError::Stopped,
-        })
+        inbox::offer(&self.inbox, Class::Client, input)
     }
 
     /// Refuses a command before it is proposed: the member stops, applies too slowly, or has
@@ -379,12 +380,7 @@ impl Shared {
         }
         let committed = self.status.committed.load(Ordering::Acquire);
         let applied = self.status.applied.load(Ordering::Acquire);
-        // Ends of leases give room back, so they are let in for longer (etcd's priority requests).
-        let lag_max = match request.lease_revoke {
-            Some(_) => APPLY_LAG_ENTRIES_MAX_URGENT,
-            None => APPLY_LAG_ENTRIES_MAX,
-        };
-        if committed.saturating_sub(applied) > lag_max {
+        if committed.saturating_sub(applied) > Class::of(request).lag_max() {
             return Err(EtcdError::RequestTooManyRequests);
         }
         let live = self.status.live_bytes.load(Ordering::Acquire);

@@ -1,0 +1,294 @@
+//! Bounds on the bytes of requests that are in the server at once: of one connection, and of
+//! all together.
+//!
+//! A request counts from its first byte that came in until it is answered. Bytes that a client
+//! has sent and nobody has read yet are bounded by HTTP/2's windows. Streams of requests
+//! (watches, keep-alives) are not counted: each is read a message at a time.
+
+use bytes::Bytes;
+use drystone_api::errors::EtcdError;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+/// Bytes of requests that one connection may have in the server.
+const CONNECTION_REQUEST_BYTES_MAX: usize = 64 << 20;
+/// Bytes of requests that all connections together may have in the server.
+const ALL_REQUEST_BYTES_MAX: usize = 512 << 20;
+/// Calls whose requests are streams.
+const STREAMS: [&str; 2] = ["/etcdserverpb.Watch/Watch", "/etcdserverpb.Lease/LeaseKeepAlive"];
+
+/// A number of bytes that can be taken and given back.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: AtomicUsize,
+}
+
+impl Budget {
+    fn of(bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self { left: AtomicUsize::new(bytes_max) })
+    }
+
+    /// The budget of a new connection.
+    pub(crate) fn of_connection() -> Arc<Self> {
+        Self::of(CONNECTION_REQUEST_BYTES_MAX)
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let less = |left: usize| left.checked_sub(bytes);
+        self.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok()
+    }
+
+    fn give(&self, bytes: usize) {
+        self.left.fetch_add(bytes, Ordering::AcqRel);
+    }
+}
+
+/// What a connection says of itself to every call on it.
+#[derive(Clone, Debug)]
+pub(crate) struct OfConnection {
+    pub(crate) requests: Arc<Budget>,
+}
+
+/// What one request has taken, given back when it is gone.
+#[derive(Debug)]
+struct Taken {
+    bytes: AtomicUsize,
+    connection: Option<Arc<Budget>>,
+    all: Arc<Budget>,
+}
+
+impl Taken {
+    fn more(&self, bytes: usize) -> bool {
+        if let Some(connection) = &self.connection
+            && !connection.take(bytes)
+        {
+            return false;
+        }
+        if !self.all.take(bytes) {
+            if let Some(connection) = &self.connection {
+                connection.give(bytes);
+            }
+            return false;
+        }
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+        true
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let bytes = *self.bytes.get_mut();
+        if let Some(connection) = &self.connection {
+            connection.give(bytes);
+        }
+        self.all.give(bytes);
+    }
+}
+
+/// Refuses requests whose bytes find no room, as they come in.
+#[derive(Clone, Debug)]
+pub(crate) struct Brakes {
+    all: Arc<Budget>,
+}
+
+impl Brakes {
+    /// Brakes that all listeners of a server share.
+    pub(crate) fn new() -> Self {
+        Self { all: Budget::of(ALL_REQUEST_BYTES_MAX) }
+    }
+}
+
+impl<S> Layer<S> for Brakes {
+    type Service = Braked<S>;
+
+    fn layer(&self, inner: S) -> Braked<S> {
+        Braked { inner, all: self.all.clone() }
+    }
+}
+
+/// See [`Brakes`].
+#[derive(Clone, Debug)]
+pub(crate) struct Braked<S> {
+    inner: S,
+    all: Arc<Budget>,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl<S> Service<Request<Body>> for Braked<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        if STREAMS.contains(&request.uri().path()) {
+            return Box::pin(self.inner.call(request));
+        }
+        let connection = request.extensions().get::<OfConnection>();
+        let taken = Arc::new(Taken {
+            bytes: AtomicUsize::new(0),
+            connection: connection.map(|connection| connection.requests.clone()),
+            all: self.all.clone(),
+        });
+        let counts = taken.clone();
+        let request = request.map(|body| Body::new(Counted { body, taken: counts }));
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await;
+            drop(taken);
+            answer
+        })
+    }
+}
+
+/// A request's body that counts what comes of it.
+struct Counted {
+    body: Body,
+    taken: Arc<Taken>,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+            && !self.taken.more(data.len())
+        {
+            return Poll::Ready(Some(Err(EtcdError::RequestTooManyRequests.into())));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{BodyExt as _, Full};
+    use tokio::sync::Notify;
+
+    /// Reads a request whole and keeps it until it is told to answer; or says why it could not.
+    #[derive(Clone)]
+    struct Keeping(Arc<Notify>);
+
+    impl Service<Request<Body>> for Keeping {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = Answer;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Answer {
+            let answer = self.0.clone();
+            Box::pin(async move {
+                match request.into_body().collect().await {
+                    Ok(_) => answer.notified().await,
+                    Err(status) => return Ok(status.into_http()),
+                }
+                Ok(Status::ok("").into_http())
+            })
+        }
+    }
+
+    fn request(path: &str, bytes: usize, connection: &OfConnection) -> Request<Body> {
+        let body = Body::new(Full::new(Bytes::from(vec![0; bytes])));
+        let mut request = Request::builder().uri(path).body(body).unwrap();
+        request.extensions_mut().insert(connection.clone());
+        request
+    }
+
+    fn connection(bytes_max: usize) -> OfConnection {
+        OfConnection { requests: Budget::of(bytes_max) }
+    }
+
+    fn refused(answer: &Response<Body>) -> bool {
+        let status = Status::from_header_map(answer.headers()).unwrap();
+        let text = "etcdserver: too many requests";
+        assert!(status.code() == tonic::Code::Ok || status.message() == text, "{status}");
+        status.message() == text
+    }
+
+    const PUT: &str = "/etcdserverpb.KV/Put";
+
+    #[tokio::test]
+    async fn requests_are_refused_while_a_connection_is_full_and_not_after() {
+        let answer = Arc::new(Notify::new());
+        let mut service = Brakes { all: Budget::of(10_000) }.layer(Keeping(answer.clone()));
+        let (one, other) = (connection(1_000), connection(1_000));
+        let first = tokio::spawn(service.call(request(PUT, 600, &one)));
+        while one.requests.left.load(Ordering::Acquire) != 400 {
+            tokio::task::yield_now().await;
+        }
+        assert!(refused(&service.call(request(PUT, 401, &one)).await.unwrap()));
+        assert_eq!(one.requests.left.load(Ordering::Acquire), 400, "what was refused is gone");
+        let beside = tokio::spawn(service.call(request(PUT, 900, &other)));
+        while other.requests.left.load(Ordering::Acquire) != 100 {
+            tokio::task::yield_now().await;
+        }
+        answer.notify_waiters();
+        for answered in [first, beside] {
+            assert!(!refused(&answered.await.unwrap().unwrap()));
+        }
+        answer.notify_one();
+        assert!(!refused(&service.call(request(PUT, 1_000, &one)).await.unwrap()));
+        assert_eq!(service.all.left.load(Ordering::Acquire), 10_000);
+    }
+
+    #[tokio::test]
+    async fn all_connections_together_are_bounded_too() {
+        let answer = Arc::new(Notify::new());
+        let mut service = Brakes { all: Budget::of(1_000) }.layer(Keeping(answer.clone()));
+        let (one, other) = (connection(900), connection(900));
+        let first = tokio::spawn(service.call(request(PUT, 600, &one)));
+        while service.all.left.load(Ordering::Acquire) != 400 {
+            tokio::task::yield_now().await;
+        }
+        assert!(refused(&service.call(request(PUT, 600, &other)).await.unwrap()));
+        assert_eq!(other.requests.left.load(Ordering::Acquire), 900);
+        // Callers that go away give back what they took.
+        first.abort();
+        assert!(first.await.is_err());
+        assert_eq!(service.all.left.load(Ordering::Acquire), 1_000);
+    }
+
+    #[tokio::test]
+    async fn streams_of_requests_are_not_counted() {
+        let answer = Arc::new(Notify::new());
+        let mut service = Brakes { all: Budget::of(10) }.layer(Keeping(answer.clone()));
+        answer.notify_one();
+        let watch = request(STREAMS[0], 1_000, &connection(10));
+        assert!(!refused(&service.call(watch).await.unwrap()));
+    }
+}
