@@ -6,7 +6,7 @@ use drystone_types::{Entry, HardState, LogIndex, MemberId, Term};
 /// What the log thread is to make durable, in the order it is given.
 #[derive(Clone, Debug)]
 pub struct Append {
-    /// Number to report with [`Node::persisted`] once this is durable.
+    /// Number to report with [`Node::persisted`](crate::Node::persisted) once this is durable.
     pub number: u64,
     /// A snapshot that replaces everything before it: the log starts anew after its index.
     pub snapshot: Option<SnapshotMeta>,
@@ -59,7 +59,7 @@ pub struct Effects<R> {
     pub reads: Vec<(LogIndex, Vec<R>)>,
     /// Reads that the change of leader interrupted.
     pub interrupted: Vec<R>,
-    /// Members that need a snapshot: answer with [`Node::snapshot_ready`].
+    /// Members that need a snapshot: answer with [`Node::snapshot_ready`](crate::Node::snapshot_ready).
     pub snapshots_wanted: Vec<MemberId>,
     /// The log up to and including this index is not needed any more.
     pub compact_log: Option<LogIndex>,
