@@ -65,7 +65,10 @@ impl Cluster for ClusterService {
         let authorized = self.shared.authorize_change(&caller, request).await?;
         let (request, _) = authorized.into_parts();
         self.shared.remove_member(MemberId(request.id)).await?;
-        let members = wire(self.shared.members());
+        let mut members = self.shared.members();
+        // A member that was removed itself may not have applied that.
+        members.retain(|member| member.id != request.id);
+        let members = wire(members);
         Ok(Response::new(MemberRemoveResponse { header: self.shared.header(0), members }))
     }
 

@@ -55,7 +55,17 @@ impl Shared {
         if is_member && self.status.leader() == Some(id) {
             self.relieve(id).await;
         }
-        self.change(Change::Remove(id)).await
+        let removed = self.change(Change::Remove(id));
+        if id != self.member {
+            return removed.await;
+        }
+        // The others need not tell a member that has gone that it was agreed on; then it hears so
+        // when it calls them.
+        let mut left = self.left.subscribe();
+        tokio::select! {
+            removed = removed => removed,
+            _ = left.wait_for(|left| *left) => Ok(()),
+        }
     }
 
     /// Gives a member other peer URLs. They are not checked, as in etcd.

@@ -273,6 +273,27 @@ async fn leadership_moves_to_whom_it_is_told() {
     stop_all(members).await;
 }
 
+/// A leader that hands over before it goes may not hear that its removal was agreed on: its
+/// caller then lost the connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_asked_to_remove_itself_answers_before_it_ends() {
+    let mut members = three().await;
+    let led = leader(&members).await;
+    let id = members[led].id().await;
+    let asked = members[led].cluster().await;
+    let removed = once_healthy(|| {
+        let mut asked = asked.clone();
+        async move { asked.member_remove(pb::MemberRemoveRequest { id }).await }
+    });
+    let left = removed.await.into_inner().members;
+    assert!(left.len() == 2 && left.iter().all(|member| member.id != id));
+    let server = members[led].server.take().unwrap();
+    tokio::time::timeout(PATIENCE, server.removed()).await.unwrap();
+    server.stop().await;
+    members[(led + 1) % 3].kv().await.put(put("a", "2")).await.unwrap();
+    stop_all(members).await;
+}
+
 /// A member that is removed is told so by the others, even when it starts later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_was_removed_while_it_was_away_ends() {
