@@ -46,6 +46,7 @@ pub mod chaos;
 pub mod commands;
 mod comparison;
 pub mod contest;
+pub mod fields;
 pub mod harness;
 pub mod lists;
 mod process;

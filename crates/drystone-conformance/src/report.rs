@@ -1,8 +1,10 @@
 //! `docs/compatibility.md`.
 
 use crate::comparison::{Finding, Verdict};
+use crate::fields::{self, Exercise};
 use crate::random::{Config, EXCUSED, Outcome, Treatment};
 use crate::rpcs::Presence;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Everything a page is made of.
@@ -50,6 +52,7 @@ impl Report {
         let mut page = String::new();
         self.head(&mut page);
         self.calls(&mut page);
+        self.fields(&mut page);
         self.deviations(&mut page);
         self.command_table(&mut page);
         findings(&mut page, "gRPC", &self.rows, GRPC);
@@ -106,6 +109,56 @@ impl Report {
                 Presence::Silent => "no answer",
             };
             let _ = writeln!(page, "| `{name}` | {} | {} |", word(ours), word(theirs));
+        }
+        page.push('\n');
+    }
+
+    /// What came of a case, in one word.
+    fn word(&self, case: &str) -> &'static str {
+        let verdict = |finding: &Finding| match &finding.verdict {
+            Verdict::Same => "same",
+            Verdict::Otherwise { .. } => "as 3.7",
+            Verdict::Differs { .. } => "**differs**",
+        };
+        if case == "random" {
+            return match &self.random {
+                None => "not run",
+                Some((_, outcome)) if outcome.difference.is_none() => "same",
+                Some(_) => "**differs**",
+            };
+        }
+        if case == "calls" {
+            return "told there";
+        }
+        if let Some(story) = case.strip_prefix("etcdctl ") {
+            let findings = self.commands.iter().flat_map(|(_, findings)| findings);
+            return words(findings.filter(|finding| finding.group == story).map(verdict));
+        }
+        if let Some(name) = case.strip_prefix("sequence ") {
+            let found = self.sequences.iter().find(|finding| finding.name == name);
+            return found.map_or("not run", |finding| match &finding.verdict {
+                Verdict::Differs { .. } => "**differs**",
+                Verdict::Same | Verdict::Otherwise { .. } => "stands",
+            });
+        }
+        let (group, name) = case.split_once(": ").unwrap_or(("", case));
+        let found = self.rows.iter().filter(|found| found.group == group && found.name == name);
+        words(found.map(verdict))
+    }
+
+    fn fields(&self, page: &mut String) {
+        page.push_str(FIELDS);
+        page.push_str("\n| call | field | exercised by | result |\n|---|---|---|---|\n");
+        for Exercise { field, cases } in fields::exercises() {
+            let words: BTreeSet<&str> = cases.iter().map(|case| self.word(case)).collect();
+            let words: Vec<&str> = words.into_iter().collect();
+            let (call, path) = (field.call, field.path);
+            let _ = writeln!(
+                page,
+                "| `{call}` | `{path}` | {} | {} |",
+                cases.join("; "),
+                words.join(", ")
+            );
         }
         page.push('\n');
     }
@@ -198,6 +251,26 @@ hashes, watches of every kind, and wrong requests of every kind. Answers are com
 field, revisions and hashes included, and each watch's events with all that happened. Drystone is \
 restarted now and then, which must not be noticed. What may differ is in this table, and nothing \
 else:\n";
+/// The worst of several verdicts.
+fn words(verdicts: impl Iterator<Item = &'static str>) -> &'static str {
+    let mut worst = None;
+    for verdict in verdicts {
+        worst = match (worst, verdict) {
+            (Some("**differs**"), _) | (_, "**differs**") => Some("**differs**"),
+            (Some("as 3.7"), _) | (_, "as 3.7") => Some("as 3.7"),
+            _ => Some("same"),
+        };
+    }
+    worst.unwrap_or("not run")
+}
+
+const FIELDS: &str = "\
+## Requests, field by field
+
+Every field of every request, and the cases that exercise it: rows of the table below, commands of \
+etcdctl, sequences, or the random stream. Results: *same* as this etcd; *as 3.7*, unlike this \
+etcd, for the reason that the case's row tells; *stands*, where etcd may fall.
+";
 const DEVIATIONS: &str = "\
 By choice, and each with its reason:
 

@@ -4,9 +4,12 @@
 //! A row's expectation is what etcd 3.7.1 answered; Drystone must answer exactly that. The etcd
 //! at hand must too, unless the row says that its version rightly answers otherwise.
 
+mod auth;
 mod cluster;
+mod downgrade;
 mod kv;
 mod lease;
+mod list;
 mod lock;
 mod membership;
 mod render;
@@ -71,10 +74,19 @@ pub(crate) use rows;
 
 /// Every row of the table.
 pub fn all() -> Vec<&'static Row> {
-    [kv::ROWS, txn::ROWS, watch::ROWS, lease::ROWS, lock::ROWS, cluster::ROWS, membership::ROWS]
-        .into_iter()
-        .flatten()
-        .collect()
+    let tables = [
+        kv::ROWS,
+        list::ROWS,
+        txn::ROWS,
+        watch::ROWS,
+        lease::ROWS,
+        lock::ROWS,
+        cluster::ROWS,
+        membership::ROWS,
+        downgrade::ROWS,
+        auth::ROWS,
+    ];
+    tables.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use drystone_api::etcdserverpb::{
     AlarmRequest, AlarmType, DefragmentRequest, HashRequest, MemberListRequest, ResponseHeader,
     StatusRequest, TxnRequest,
 };
-use drystone_api::health::HealthCheckRequest;
+use drystone_api::health::health_check_response::ServingStatus;
 use drystone_api::health::health_client::HealthClient;
+use drystone_api::health::{HealthCheckRequest, HealthListRequest};
 
 fn who(session: &Session, header: Option<&ResponseHeader>) -> String {
     let Some(header) = header else { return "no header".to_owned() };
@@ -168,6 +169,39 @@ pub(super) const ROWS: &[Row] = rows! {
                 Ok(answer) => s.say(format!("{:?}", answer.into_inner().status())),
                 Err(status) => s.say(format!("{:?}: {}", status.code(), status.message())),
             }
+        }
+    }
+
+    "Health: the list, and one that is told of changes", &[
+        ("3.4", "the service has Check alone before 3.6"),
+        ("3.5", "the service has Check alone before 3.6"),
+    ], "
+        1 of them, serving true
+        Serving
+        ServiceUnknown
+    ", |s| {
+        let mut client = HealthClient::new(s.client.transport());
+        match client.list(HealthListRequest {}).await {
+            Ok(answer) => {
+                let statuses = answer.into_inner().statuses;
+                let serving = statuses.values().all(|answer| {
+                    answer.status() == ServingStatus::Serving
+                });
+                s.say(format!("{} of them, serving {serving}", statuses.len()));
+            }
+            Err(status) => s.say(format!("{:?}: {}", status.code(), status.message())),
+        }
+        for service in ["", "no.such.Service"] {
+            let request = HealthCheckRequest { service: service.to_owned() };
+            let first = match client.watch(request).await {
+                Ok(stream) => stream.into_inner().message().await,
+                Err(status) => Err(status),
+            };
+            s.say(match first {
+                Ok(Some(answer)) => format!("{:?}", answer.status()),
+                Ok(None) => "ended".to_owned(),
+                Err(status) => format!("{:?}: {}", status.code(), status.message()),
+            });
         }
     }
 };
