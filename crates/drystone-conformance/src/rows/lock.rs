@@ -11,6 +11,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tonic::{Response, Status, Streaming};
 
+const GIVEN_ALL_THE_SAME: &str = "who has lost his key is given the lock, which 3.5 mended";
+
 /// How long a call that must come to its end may take.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long a call that must wait is watched waiting.
@@ -291,7 +293,7 @@ pub(super) const ROWS: &[Row] = rows! {
         end(s, third, show_lock).await;
     }
 
-    "Lock: who loses his key while he waits", &[], "
+    "Lock: who loses his key while he waits", &[("3.4", GIVEN_ALL_THE_SAME)], "
         grant: rev 1, id 1, ttl 1000
         grant: rev 1, id 2, ttl 1000
         lock: rev 2, key L/1
