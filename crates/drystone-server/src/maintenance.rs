@@ -86,8 +86,12 @@ impl Maintenance for MaintenanceService {
         let is_learner = membership.member(shared.member).is_some_and(|member| member.is_learner);
         // The engine compresses its files: what they take may be less than what is in them. An
         // operator's arithmetic wants the part within the whole.
-        let live_bytes = shared.status.live_bytes.load(Ordering::Acquire);
-        let allocated_bytes = size.allocated_bytes.max(live_bytes);
+        let in_use_bytes = match shared.status.live_bytes.load(Ordering::Acquire) {
+            // No keys yet: what is there is the cluster's own records.
+            0 => size.in_use_bytes,
+            live_bytes => live_bytes,
+        };
+        let allocated_bytes = size.allocated_bytes.max(in_use_bytes);
         Ok(Response::new(StatusResponse {
             header: shared.header(shared.revision()),
             version: crate::ETCD_VERSION.to_owned(),
@@ -97,7 +101,7 @@ impl Maintenance for MaintenanceService {
             raft_term: shared.status.term.load(Ordering::Acquire),
             raft_applied_index: shared.status.applied.load(Ordering::Acquire),
             errors: self.errors(),
-            db_size_in_use: i64::try_from(live_bytes).unwrap_or(i64::MAX),
+            db_size_in_use: i64::try_from(in_use_bytes).unwrap_or(i64::MAX),
             is_learner,
             storage_version: crate::version::storage(&membership).unwrap_or_default(),
             db_size_quota: shared.config.quota_backend_bytes,
