@@ -138,12 +138,6 @@ pub const FAULTS: &[PlantedFault] = &[
         "store: members are not those of the log",
     ),
     fault(
-        "machine.rights_missing_after_reopening",
-        None,
-        "A restart or an installed snapshot begins without users, roles and permissions.",
-        "store: users, roles and permissions after a restart are not the model's",
-    ),
-    fault(
         "machine.removed_id_taken_back",
         None,
         "A member may be added under the id of one that was removed.",
@@ -154,6 +148,12 @@ pub const FAULTS: &[PlantedFault] = &[
         None,
         "The end of a lease deletes each of its keys in a revision of its own.",
         "store: revisions are not the model's",
+    ),
+    fault(
+        "machine.rights_missing_after_reopening",
+        None,
+        "A restart or an installed snapshot begins without users, roles and permissions.",
+        "store: users, roles and permissions after a restart are not the model's",
     ),
     fault(
         "member.campaigns_while_stalled",
