@@ -35,6 +35,7 @@ pub fn stories() -> Result<Vec<Story>, ScriptError> {
         "space",
         "cluster",
         "errors",
+        "auth",
     )
     .into_iter()
     .map(|(name, text)| Story::parse(name, text))
