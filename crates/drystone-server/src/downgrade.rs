@@ -62,8 +62,8 @@ async fn check(shared: &Shared, text: &str) -> Result<ApiVersion, EtcdError> {
 
 /// Reads `X.Y` or `X.Y.Z`; the fix release is dropped.
 fn target(text: &str) -> Option<ApiVersion> {
-    let version: ApiVersion = text.parse().or_else(|_| format!("{text}.0").parse()).ok()?;
-    Some(ApiVersion { patch: 0, ..version })
+    let version = text.parse().or_else(|_| format!("{text}.0").parse()).ok()?;
+    Some(version::release(version))
 }
 
 fn short(version: ApiVersion) -> String {

@@ -28,7 +28,7 @@ pub(crate) const OWN: ApiVersion = ApiVersion::new(3, 7, 1);
 const STORAGE_VERSION_SINCE: (u64, u64) = (3, 6);
 
 /// A version as the cluster's version is written: the fix release plays no part in it.
-fn release(version: ApiVersion) -> ApiVersion {
+pub(crate) fn release(version: ApiVersion) -> ApiVersion {
     ApiVersion { patch: 0, ..version }
 }
 
