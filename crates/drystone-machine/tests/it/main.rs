@@ -22,6 +22,7 @@ use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod ledger;
 mod quota;
 
 const NOW: Duration = Duration::ZERO;

@@ -1,7 +1,11 @@
 //! Quotas: what is admitted, when to warn, when there is room again.
 
+use drystone_api::etcdserverpb::{
+    InternalRaftRequest, PutRequest, RequestOp, TxnRequest, request_op::Request,
+};
+use drystone_api::limits::QUOTA_PUT_OVERHEAD_BYTES;
 use drystone_machine::RaisedBy;
-use drystone_machine::quota::{Look, Quota, RELEASE_PAUSE, Room};
+use drystone_machine::quota::{Look, Quota, RELEASE_PAUSE, Room, cost};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -71,5 +75,101 @@ proptest! {
                 last = Some(now);
             }
         }
+    }
+}
+
+fn put_of(bytes: usize) -> RequestOp {
+    let put = PutRequest { key: vec![b'k'; bytes].into(), ..PutRequest::default() };
+    RequestOp { request: Some(Request::RequestPut(put)) }
+}
+
+/// etcd counted the outermost transaction only, before 3.7.1: what was nested filled the store
+/// past its quota.
+#[test]
+fn etcd_3_7_1_puts_in_a_nested_transaction_count_against_the_quota() {
+    let mut txn = TxnRequest { success: vec![put_of(10)], ..TxnRequest::default() };
+    let mut expected = QUOTA_PUT_OVERHEAD_BYTES + 10;
+    for depth in 1..20 {
+        let inner = RequestOp { request: Some(Request::RequestTxn(txn)) };
+        // The larger branch counts, whichever it is.
+        let (more, less) = (vec![inner, put_of(depth)], vec![put_of(1)]);
+        let (success, failure) = if depth % 2 == 0 { (more, less) } else { (less, more) };
+        txn = TxnRequest { success, failure, ..TxnRequest::default() };
+        expected += QUOTA_PUT_OVERHEAD_BYTES + depth as u64;
+        let request = InternalRaftRequest { txn: Some(txn.clone()), ..Default::default() };
+        assert_eq!(cost(&request), expected, "{depth} deep");
+    }
+}
+
+/// What [`Room`] should say, without its states: by all that was seen before.
+#[derive(Default)]
+struct Twin {
+    seen: Vec<u64>,
+    released: Option<Duration>,
+}
+
+impl Twin {
+    fn look(&mut self, now: Duration, live_bytes: u64, alarm: Option<RaisedBy>) -> Look {
+        let above = live_bytes >= 800;
+        // It was told already when the store has not been below 75 % since it was above 80 %.
+        let told = self.seen.iter().rev().take_while(|bytes| **bytes >= 750).any(|b| *b >= 800);
+        self.seen.push(live_bytes);
+        let paused = self.released.is_none_or(|last| now >= last + RELEASE_PAUSE);
+        let release = alarm == Some(RaisedBy::Itself) && live_bytes < 900 && paused;
+        if release {
+            self.released = Some(now);
+        }
+        Look { warn: above && !told, release }
+    }
+}
+
+fn alarm() -> impl Strategy<Value = Option<RaisedBy>> {
+    prop_oneof![
+        1 => Just(None),
+        3 => Just(Some(RaisedBy::Itself)),
+        1 => Just(Some(RaisedBy::Operator)),
+    ]
+}
+
+proptest! {
+    /// Whatever the store does and whoever raises alarms: warnings and requests are those of a
+    /// twin that looks at all that was seen.
+    #[test]
+    fn a_members_room_is_that_of_a_twin_that_remembers_everything(
+        steps in prop::collection::vec((600u64..1_100, 0u64..1_500, alarm()), 1..120),
+    ) {
+        let (mut room, mut twin, mut now) = (Room::new(QUOTA), Twin::default(), NOW);
+        for (live_bytes, millis, alarm) in steps {
+            now += Duration::from_millis(millis);
+            let look = room.look(now, live_bytes, alarm);
+            prop_assert_eq!(look, twin.look(now, live_bytes, alarm), "{} at {:?}", live_bytes, now);
+        }
+    }
+
+    /// However many requests are lost with their leaders, an alarm of the member's own ends once
+    /// the store is below the line and one request gets through; and a store that hovers around
+    /// its quota does not raise and clear in turns.
+    #[test]
+    fn an_alarm_ends_though_requests_are_lost_and_does_not_flap(
+        lost in prop::collection::vec(any::<bool>(), 0..20),
+        hovering in prop::collection::vec(901u64..1_200, 0..50),
+    ) {
+        let (mut room, mut now) = (Room::new(QUOTA), NOW);
+        let mut alarm = Some(RaisedBy::Itself);
+        for live_bytes in hovering {
+            now += RELEASE_PAUSE;
+            prop_assert!(!room.look(now, live_bytes, alarm).release);
+        }
+        let mut fates = lost.iter().copied().chain(std::iter::once(false));
+        let mut looks = 0;
+        while alarm.is_some() {
+            now += RELEASE_PAUSE / 2;
+            looks += 1;
+            prop_assert!(looks <= 2 * (lost.len() + 1), "it is not asked for often enough");
+            if room.look(now, 899, alarm).release && !fates.next().unwrap() {
+                alarm = None;
+            }
+        }
+        prop_assert!(!room.look(now + RELEASE_PAUSE, 0, alarm).release, "there is none any more");
     }
 }

@@ -4,6 +4,7 @@
 mod compaction;
 mod hashes;
 mod history;
+mod ledger;
 mod model;
 mod rig;
 mod threads;

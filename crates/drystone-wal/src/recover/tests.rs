@@ -1,7 +1,7 @@
 use super::*;
-use crate::format::{RECORD_HEADER, RecordHeader, padded};
+use crate::format::{Kind, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, padded, record_bytes};
 use crate::testing::{CrashMode, SimDisk};
-use crate::{Config, Wal};
+use crate::{Config, RECORD_BYTES_MAX, Wal};
 use drystone_types::ClusterId;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -185,4 +185,88 @@ fn the_log_is_the_run_that_ends_with_the_newest_segment() {
     assert_eq!(sequences(&listing.segments), [6, 7]);
     assert_eq!(sequences(&listing.leftovers), [1, 3, 4]);
     assert_eq!(listing.free, [3], "other names are not ours");
+}
+
+/// A record whose header is as it should be.
+fn sound(kind: Kind, index: u64, payload: &[u8]) -> Forged {
+    Forged {
+        kind: kind as u8,
+        flag: 0,
+        index,
+        term: u64::from(index > 0),
+        synced: 0,
+        raise: 0,
+        payload: payload.to_vec(),
+    }
+}
+
+/// Opens a log of one segment with these records, of which the one at `liar` says that it is
+/// `length` bytes long; the checksum of its header is right all the same.
+fn open_with_length(records: &[Forged], liar: usize, length: u32) -> Result<Recovered, Error> {
+    let identity = Identity { cluster: ClusterId(1), member: MemberId(1) };
+    let header = SegmentHeader {
+        version: VERSION,
+        identity,
+        segment: 1,
+        first_index: 1,
+        salt: 7,
+        generation: 1,
+        previous_end: 0,
+        previous_chain: 0,
+    };
+    let mut bytes = forge(&header, records).0;
+    let before: usize = records[..liar].iter().map(|one| record_bytes(one.payload.len())).sum();
+    let at = SEGMENT_HEADER + before;
+    let offset = u32::try_from(at).unwrap();
+    let (record, _) = RecordHeader::decode(&bytes, offset, 1, header.salt).unwrap();
+    RecordHeader { length, ..record }.encode(header.salt, &mut bytes[at..at + RECORD_HEADER]);
+    let dir = Path::new("/log");
+    let disk = SimDisk::new(1);
+    disk.create_dir_all(dir).unwrap();
+    disk.set_contents(&dir.join(segment_name(1, 1)), &bytes);
+    let opened = Wal::open(Arc::new(disk), dir, Config::default(), identity, LogIndex(0));
+    opened.map(|(_, recovered)| recovered)
+}
+
+/// CVE-2020-15106: etcd made a buffer of whatever length stood there, and panicked.
+#[test]
+fn cve_2020_15106_a_record_that_says_it_is_longer_than_its_file_is_not_read() {
+    let mut records = vec![
+        sound(Kind::Base, 0, &[0; 40]),
+        sound(Kind::Entry, 1, b"one"),
+        sound(Kind::Entry, 2, b"two"),
+    ];
+    let end =
+        SEGMENT_HEADER + records.iter().map(|one| record_bytes(one.payload.len())).sum::<usize>();
+    let at = u32::try_from(end - record_bytes(3)).unwrap();
+    let lengths = [9, 4096, RECORD_BYTES_MAX, RECORD_BYTES_MAX + 1, u32::MAX - 7, u32::MAX];
+    for length in lengths {
+        // Nothing says that it was ever synced: it is the torn end of the log.
+        let found = open_with_length(&records, 2, length).unwrap();
+        assert_eq!(found.last.index, LogIndex(1), "{length}");
+        assert_eq!(found.torn.unwrap().offset, u64::from(at), "{length}");
+    }
+    // What comes behind it vouches for it, so it is damage, and nothing may be cut.
+    let vouching = u32::try_from(end).unwrap();
+    records.push(Forged { synced: vouching, ..sound(Kind::Attest, 0, b"") });
+    for length in lengths {
+        let refused = open_with_length(&records, 2, length).unwrap_err();
+        let Error::Corrupt { offset, .. } = refused else { panic!("{length}: {refused:?}") };
+        assert_eq!(offset, u64::from(at), "{length}");
+    }
+    assert_eq!(open_with_length(&records, 2, 3).unwrap().last.index, LogIndex(2), "the truth");
+}
+
+/// CVE-2020-15112: etcd put an entry at the place that its index said, beyond the end of a slice.
+#[test]
+fn cve_2020_15112_an_entry_whose_index_is_not_the_next_is_refused() {
+    for index in [0, 3, 1 << 32, u64::MAX >> 1, u64::MAX - 1, u64::MAX] {
+        let records = [
+            sound(Kind::Base, 0, &[0; 40]),
+            sound(Kind::Entry, 1, b"one"),
+            Forged { term: 1, ..sound(Kind::Entry, index, b"two") },
+        ];
+        let refused = open_with_length(&records, 2, 3).unwrap_err();
+        assert!(matches!(refused, Error::Corrupt { .. }), "{index}: {refused:?}");
+    }
 }
