@@ -34,6 +34,7 @@
 mod cli;
 mod commands;
 mod context;
+mod describe;
 mod exit;
 mod go;
 mod io;
@@ -41,6 +42,7 @@ mod print;
 mod run;
 mod tree;
 
+pub use describe::describe;
 pub use exit::Exit;
 pub use io::Io;
 pub use run::{run, run_process};

@@ -87,8 +87,8 @@ mod watch;
 
 pub use clients::Accept;
 pub use config::{
-    AutoCompaction, ClusterState, Config, LogFormat, Parsed, UsageError, bind_address, parse,
-    parse_urls,
+    AutoCompaction, ClusterState, Config, LogFormat, Parsed, UsageError, bind_address, describe,
+    parse, parse_urls,
 };
 pub use connection::Connection;
 pub use logging::start as start_logging;

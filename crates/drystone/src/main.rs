@@ -1,7 +1,10 @@
 //! The Drystone binary: the server by default, and the command line beside it.
 //!
 //! `drystone ctl` does what etcdctl does and `drystone bench` puts load on a server. Called
-//! under the name `etcdctl` (a link) it is `drystone ctl`.
+//! under the name `etcdctl` (a link) it is `drystone ctl`. `drystone completion` and
+//! `drystone man` write what shells and readers of manuals want.
+
+mod manual;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -22,7 +25,19 @@ fn main() -> ExitCode {
     match words.first().and_then(|word| word.to_str()) {
         Some("ctl") => drystone_ctl::run_process("drystone ctl", words.into_iter().skip(1)).into(),
         Some("bench") => drystone_bench::run_process(words),
+        Some("completion") => report(manual::completion(words)),
+        Some("man") => report(manual::man(words)),
         _ => serve(words),
+    }
+}
+
+fn report(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("drystone: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! The server's configuration: etcd's flags and `ETCD_*` variables, checked once.
 
+mod describe;
 mod flags;
 mod gates;
 mod parse;
 mod urls;
 
+pub use describe::describe;
 pub use parse::{Parsed, UsageError, parse};
 pub use urls::{bind_address, parse_urls};
 pub(crate) use urls::{check_urls, split_host_port};

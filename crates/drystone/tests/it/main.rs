@@ -54,3 +54,34 @@ fn called_etcdctl_it_is_etcdctl() {
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(String::from_utf8(version.stdout).unwrap().starts_with("etcdctl version: "));
 }
+
+#[test]
+fn shells_complete_words_and_flags_of_every_program() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = drystone(&["completion", shell]);
+        assert!(script.status.success());
+        let script = String::from_utf8(script.stdout).unwrap();
+        for word in ["quota-backend-bytes", "endpoint", "grant-permission", "bench"] {
+            assert!(script.contains(word), "{shell} does not complete {word}");
+        }
+    }
+    let unknown = drystone(&["completion", "csh"]);
+    assert!(!unknown.status.success());
+}
+
+#[test]
+fn every_command_has_its_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = drystone(&["man", folder.path().to_str().unwrap()]);
+    assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+    let page = std::fs::read_to_string(folder.path().join("drystone.1")).unwrap();
+    assert!(page.contains("data\\-dir"), "{page}");
+    assert!(!page.contains("max\\-wals"), "a flag without effect stands in the page");
+    for name in ["drystone-ctl.1", "drystone-ctl-endpoint-status.1", "drystone-bench-put.1"] {
+        assert!(folder.path().join(name).exists(), "{name} is missing");
+    }
+
+    let missing = drystone(&["man", "/nowhere/at/all"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("is not a directory"));
+}
