@@ -14,14 +14,17 @@ use crate::rejoin::{Note, read_note};
 use anyhow::{Context, bail};
 use drystone_types::{ClusterId, LogIndex, MemberId};
 use serde_json::{Value, json};
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 const IDENTITY: &str = "identity.json";
 const REJOINING: &str = "rejoining.json";
 const CURRENT: &str = "CURRENT";
 const STORE_PREFIX: &str = "db-";
+/// Nobody else may look into what this member keeps.
+const DIR_MODE: u32 = 0o700;
 
 /// The folders of one member.
 #[derive(Clone, Debug)]
@@ -38,13 +41,38 @@ impl Layout {
         Self { member, wal }
     }
 
-    /// Creates what is missing.
+    /// Creates what is missing, for this user alone. What is there already and open to others is
+    /// warned of in etcd's words, and left as it is: its mode may be somebody's intent.
     pub(crate) fn create(&self) -> anyhow::Result<()> {
+        for error in self.open_to_others() {
+            tracing::warn!(error, "check file permission");
+        }
         for folder in [self.stores(), self.snapshots()] {
-            fs::create_dir_all(&folder)
+            DirBuilder::new()
+                .recursive(true)
+                .mode(DIR_MODE)
+                .create(&folder)
                 .with_context(|| format!("cannot create {}", folder.display()))?;
         }
         Ok(())
+    }
+
+    /// What is wrong with the modes of folders that are there already.
+    fn open_to_others(&self) -> Vec<String> {
+        let folders = self.member.parent().into_iter().chain([&*self.member, &*self.wal]);
+        let warnings = folders.filter_map(|folder| {
+            let mode = fs::metadata(folder).ok()?.permissions().mode() & 0o777;
+            (mode & !DIR_MODE != 0).then(|| {
+                format!(
+                    "directory {:?} exist, but the permission is \"d{}\". The recommended \
+                     permission is \"-rwx------\" to prevent possible unprivileged access to the \
+                     data",
+                    folder.display().to_string(),
+                    letters(mode)
+                )
+            })
+        });
+        warnings.collect()
     }
 
     pub(crate) fn wal(&self) -> &Path {
@@ -184,6 +212,12 @@ impl Layout {
     }
 }
 
+/// A mode as `ls` shows it.
+fn letters(mode: u32) -> String {
+    let letter = |bit: u32| if mode & (1 << bit) != 0 { b"xwr"[bit as usize % 3] } else { b'-' };
+    (0..9).rev().map(|bit| char::from(letter(bit))).collect()
+}
+
 /// Replaces a small file so that a crash leaves the old content or the new.
 fn replace(folder: &Path, name: &str, content: &str) -> anyhow::Result<()> {
     let path = folder.join(name);
@@ -234,6 +268,37 @@ mod tests {
         assert_eq!(layout.current_store().unwrap(), second);
         layout.sweep(&second).unwrap();
         assert!(!first.exists() && second.exists());
+    }
+
+    /// CVE-2020-15113: etcd took a directory that was there with whatever mode it had.
+    #[test]
+    fn cve_2020_15113_what_is_made_is_closed_and_what_is_open_is_warned_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let data = folder.path().join("some/data");
+        let layout = Layout::new(&data, None);
+        layout.create().unwrap();
+        let made = ["", "member", "member/store", "member/snapshots"];
+        for made in made {
+            assert_eq!(mode(&data.join(made)), 0o700, "{made}");
+        }
+        assert!(layout.open_to_others().is_empty());
+
+        let (open, log) = (folder.path().join("open"), folder.path().join("log"));
+        for folder in [&open, &log] {
+            fs::create_dir(folder).unwrap();
+        }
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&log, fs::Permissions::from_mode(0o720)).unwrap();
+        let layout = Layout::new(&open, Some(&log));
+        layout.create().unwrap();
+        assert_eq!((mode(&open), mode(&log)), (0o755, 0o720), "they may be meant so");
+        assert_eq!(mode(&open.join("member")), 0o700, "and nobody gets further");
+        let warnings = layout.open_to_others();
+        assert_eq!(warnings.len(), 2);
+        let text = format!("directory {open:?} exist, but the permission is \"drwxr-xr-x\".");
+        assert!(warnings[0].starts_with(&text), "{}", warnings[0]);
+        assert!(warnings[1].contains("\"drwx-w----\""), "{}", warnings[1]);
     }
 
     #[test]

@@ -69,6 +69,7 @@ mod observe;
 mod passwords;
 mod peers;
 mod pieces;
+mod raise;
 mod range;
 mod recipe;
 mod reconfigure;

@@ -13,6 +13,10 @@ const RUNNING_MAX: usize = 2;
 /// Passwords that wait for that or are hashed; beyond it a caller is refused.
 const WAITING_MAX: usize = 64;
 
+/// A shorter password is taken, as by etcd, with a warning (CVE-2020-15115): how long one must be
+/// is for those to say who run the cluster, and their old ones must go on to work.
+const ADVISED_CHARS_MIN: usize = 8;
+
 /// Hashes and compares passwords with one cost.
 #[derive(Debug)]
 pub(crate) struct Passwords {
@@ -40,6 +44,10 @@ impl Passwords {
     /// # Errors
     /// The password is too long, or too many are hashed at once.
     pub(crate) async fn hash(&self, password: String) -> Result<String, EtcdError> {
+        if is_short(&password) {
+            // Not whose: readers of the log need not know where to begin.
+            tracing::warn!("a password of fewer than {ADVISED_CHARS_MIN} characters was set");
+        }
         let cost = self.cost;
         let hash = self.run(move || hash_password(password.as_bytes(), cost, rand::random()));
         match hash.await? {
@@ -96,6 +104,10 @@ impl Passwords {
     }
 }
 
+fn is_short(password: &str) -> bool {
+    password.chars().count() < ADVISED_CHARS_MIN
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +123,19 @@ mod tests {
         assert!(!passwords.matches("p".into(), None).await.unwrap());
         let long = passwords.hash("x".repeat(73)).await;
         assert_eq!(long, Err(EtcdError::PasswordTooLong));
+    }
+
+    /// CVE-2020-15115: etcd says nothing about passwords of one character.
+    #[tokio::test]
+    async fn cve_2020_15115_a_short_password_is_taken_and_told_from_a_long_one() {
+        let passwords = Passwords::new(4);
+        for (password, short) in [("", true), ("x", true), ("päßwört", true), ("päßwörter", false)]
+        {
+            assert_eq!(is_short(password), short, "{password}");
+            let hash = passwords.hash(password.into()).await.unwrap();
+            let hash = Bytes::from(decode_hash(&hash).unwrap());
+            assert!(passwords.matches(password.into(), Some(hash)).await.unwrap(), "{password}");
+        }
     }
 
     #[tokio::test]

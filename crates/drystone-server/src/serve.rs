@@ -18,6 +18,7 @@ use crate::listing::Lists;
 use crate::observe::Observer;
 use crate::passwords::Passwords;
 use crate::peers::{PeerHandler, follow};
+use crate::raise::Raise;
 use crate::recover::{Parts, open_store, recover};
 use crate::shared::{ApplyInput, Input, Shared, Status, View};
 use crate::threads::{ApplyThread, MemberThread, run_flusher, run_log};
@@ -270,7 +271,7 @@ fn launch(
         origin,
         aside: OnceLock::new(),
         downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
-        raising_no_space: AtomicBool::new(false),
+        no_space: Raise::default(),
         view_changed: Notify::new(),
         tokens: Arc::new(tokens),
         passwords,

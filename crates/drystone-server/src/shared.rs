@@ -11,6 +11,7 @@ use crate::inbox::{self, Class};
 use crate::layout::Layout;
 use crate::listing::Lists;
 use crate::passwords::Passwords;
+use crate::raise::Raise;
 use crate::tokens::Tokens;
 use bytes::Bytes;
 use crossbeam_channel::Sender;
@@ -195,8 +196,8 @@ pub(crate) struct Shared {
     pub(crate) aside: OnceLock<Aside>,
     /// Snapshots that clients may take at a time.
     pub(crate) downloads: Arc<Semaphore>,
-    /// True while a caller waits for the NOSPACE alarm it raises.
-    pub(crate) raising_no_space: AtomicBool,
+    /// The NOSPACE alarm, for whoever raises it.
+    pub(crate) no_space: Raise,
     /// Told each time `view` was replaced.
     pub(crate) view_changed: Notify,
     pub(crate) tokens: Arc<Tokens>,
@@ -392,31 +393,18 @@ impl Shared {
     }
 
     /// Raises the alarm that stops writes on every member, and waits until it is applied here,
-    /// so that who is refused for want of space finds it set. One caller proposes it at a time;
-    /// the others do not wait.
+    /// so that who is refused for want of space finds it set.
     async fn raise_no_space(&self) {
-        if self.raised_no_space() || self.raising_no_space.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let _raising = Raising(&self.raising_no_space);
-        tracing::warn!(
-            live_bytes = self.status.live_bytes.load(Ordering::Acquire),
-            quota_bytes = self.config.quota_backend_bytes,
-            "the store is at its quota: raising the NOSPACE alarm"
-        );
-        if self.propose_own_alarm(AlarmAction::Activate, Alarm::NoSpace).is_err() {
-            return;
-        }
-        let applied = async {
-            loop {
-                let changed = self.view_changed.notified();
-                if self.raised_no_space() {
-                    return;
-                }
-                changed.await;
-            }
+        let propose = || {
+            tracing::warn!(
+                live_bytes = self.status.live_bytes.load(Ordering::Acquire),
+                quota_bytes = self.config.quota_backend_bytes,
+                "the store is at its quota: raising the NOSPACE alarm"
+            );
+            self.propose_own_alarm(AlarmAction::Activate, Alarm::NoSpace)
         };
-        let _ = tokio::time::timeout(self.config.request_timeout(), applied).await;
+        let (limit, changed) = (self.config.request_timeout(), &self.view_changed);
+        self.no_space.raise(limit, changed, || self.raised_no_space(), propose).await;
     }
 
     fn raised_no_space(&self) -> bool {
@@ -439,14 +427,5 @@ impl Shared {
             ..InternalRaftRequest::default()
         };
         self.send(Input::Propose { id: 0, data: request.encode_to_vec().into() })
-    }
-}
-
-/// Lets the next caller raise the alarm when this one is done, or has gone away.
-struct Raising<'a>(&'a AtomicBool);
-
-impl Drop for Raising<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
     }
 }

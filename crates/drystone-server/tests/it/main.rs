@@ -6,6 +6,8 @@ mod auth;
 mod corrupt;
 mod downgrade;
 mod download;
+mod floods;
+mod ledger;
 mod members;
 mod quota;
 
