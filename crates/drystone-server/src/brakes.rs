@@ -5,6 +5,7 @@
 //! has sent and nobody has read yet are bounded by HTTP/2's windows. Streams of requests
 //! (watches, keep-alives) are not counted: each is read a message at a time.
 
+use crate::connection::OfConnection;
 use bytes::Bytes;
 use drystone_api::errors::EtcdError;
 use http::{Request, Response};
@@ -50,12 +51,6 @@ impl Budget {
     fn give(&self, bytes: usize) {
         self.left.fetch_add(bytes, Ordering::AcqRel);
     }
-}
-
-/// What a connection says of itself to every call on it.
-#[derive(Clone, Debug)]
-pub(crate) struct OfConnection {
-    pub(crate) requests: Arc<Budget>,
 }
 
 /// What one request has taken, given back when it is gone.
@@ -194,6 +189,7 @@ impl HttpBody for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::FarEnd;
     use http_body_util::{BodyExt as _, Full};
     use tokio::sync::Notify;
 
@@ -230,7 +226,8 @@ mod tests {
     }
 
     fn connection(bytes_max: usize) -> OfConnection {
-        OfConnection { requests: Budget::of(bytes_max) }
+        let far_end = Arc::new(FarEnd::in_clear(None));
+        OfConnection { far_end, requests: Budget::of(bytes_max) }
     }
 
     fn refused(answer: &Response<Body>) -> bool {

@@ -1,11 +1,11 @@
-//! What clients connect to: the gRPC stack over connections, wherever they come from.
+//! What clients call over gRPC: the services, and what every call passes on its way to them.
 
 use crate::auth::AuthService;
+use crate::brakes::Braked;
 use crate::cluster::ClusterService;
-use crate::connection::{Connection, Guarded};
-use crate::deadline::Deadlines;
+use crate::deadline::{Deadlines, Hurried};
 use crate::election::ElectionService;
-use crate::gate::Gate;
+use crate::gate::{Gate, Gated};
 use crate::kv::KvService;
 use crate::lease::LeaseService;
 use crate::lock::LockService;
@@ -22,78 +22,40 @@ use drystone_api::limits::TRANSPORT_OVERHEAD_BYTES;
 use drystone_api::raw::{kv_server::KvServer, watch_server::WatchServer};
 use drystone_api::v3electionpb::election_server::ElectionServer;
 use drystone_api::v3lockpb::lock_server::LockServer;
-use std::io;
+use http::Response;
 use std::sync::Arc;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio_stream::Stream;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server as GrpcServer;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::Layer as _;
+use tower::util::MapResponse;
 
-/// HTTP/2 windows: large enough that a list is not cut up by its round trips.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
-/// Streams that a client may reset before it is taken for an attacker (h2's own default).
-const PENDING_RESETS_MAX: usize = 20;
+/// All services behind one face. Cloned for each call.
+pub(crate) type Grpc =
+    MapResponse<Hurried<Gated<Braked<Routes>>>, fn(Response<Body>) -> Response<Body>>;
 
-/// Where clients' connections come from. An error is one connection's that came to nothing.
-pub trait Accept<C>: Stream<Item = io::Result<C>> + Send + 'static {}
-
-impl<C, T: Stream<Item = io::Result<C>> + Send + 'static> Accept<C> for T {}
-
-/// The connections that a listener accepts.
-pub(crate) fn accepted(listener: TcpListener) -> impl Accept<TcpStream> {
-    tokio_stream::StreamExt::map(TcpListenerStream::new(listener), |connection| {
-        connection.inspect(|connection| {
-            // Answers are small; waiting to fill a segment only delays them.
-            let _ = connection.set_nodelay(true);
-        })
-    })
-}
-
-/// Serves clients until told to stop.
-pub(crate) async fn serve_clients<C: Connection>(
-    shared: Arc<Shared>,
-    incoming: impl Accept<C>,
-    mut stop: watch::Receiver<bool>,
-) -> Result<(), tonic::transport::Error> {
+/// The services of this member.
+pub(crate) fn grpc(shared: &Arc<Shared>) -> Grpc {
     let receive_max = shared.config.max_request_bytes + TRANSPORT_OVERHEAD_BYTES;
     let send_max = drystone_api::limits::RESPONSE_BYTES_MAX;
-    let keepalive = shared.config.grpc_keepalive_interval;
-    // A client that is silent for so long was pinged, and did not answer.
-    let silence_max =
-        (!keepalive.is_zero()).then_some(keepalive + shared.config.grpc_keepalive_timeout);
-    let incoming = tokio_stream::StreamExt::map(incoming, move |connection| {
-        connection.map(|connection| Guarded::new(connection, silence_max))
-    });
     let kv = KvService::new(shared.clone());
     macro_rules! sized {
         ($server:expr) => {
             $server.max_decoding_message_size(receive_max).max_encoding_message_size(send_max)
         };
     }
-    GrpcServer::builder()
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(shared.config.max_concurrent_streams)
-        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-        .http2_keepalive_interval((!keepalive.is_zero()).then_some(keepalive))
-        .http2_keepalive_timeout(Some(shared.config.grpc_keepalive_timeout))
-        .layer(tower::util::MapResponseLayer::new(crate::texts::go_texts))
-        .layer(Deadlines)
-        .layer(Gate::new(shared.clone()))
-        .layer(shared.brakes.clone())
-        .add_service(PiecewiseRange::new(sized!(KvServer::new(kv.clone())), kv, receive_max))
+    let range = PiecewiseRange::new(sized!(KvServer::new(kv.clone())), kv, receive_max);
+    let routes = Routes::new(range)
         .add_service(sized!(WatchServer::new(WatchService::new(shared.clone()))))
         .add_service(sized!(LeaseServer::new(LeaseService::new(shared.clone()))))
         .add_service(sized!(LockServer::new(LockService::new(shared.clone()))))
         .add_service(sized!(ElectionServer::new(ElectionService::new(shared.clone()))))
         .add_service(sized!(ClusterServer::new(ClusterService::new(shared.clone()))))
         .add_service(sized!(MaintenanceServer::new(MaintenanceService::new(shared.clone()))))
-        .add_service(sized!(AuthServer::new(AuthService::new(shared))))
+        .add_service(sized!(AuthServer::new(AuthService::new(shared.clone()))))
         .add_service(HealthServer::new(crate::health::HealthService))
-        .serve_with_incoming_shutdown(incoming, async move {
-            let _ = stop.wait_for(|stop| *stop).await;
-        })
-        .await
+        .prepare();
+    let braked = shared.brakes.clone().layer(routes);
+    let gated = Gate::new(shared.clone()).layer(braked);
+    let hurried = Deadlines.layer(gated);
+    MapResponse::new(hurried, crate::texts::go_texts)
 }

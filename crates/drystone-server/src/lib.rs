@@ -52,6 +52,7 @@ mod election;
 mod founding;
 mod gate;
 mod health;
+mod http;
 mod hub;
 mod ids;
 mod inbox;
@@ -86,12 +87,12 @@ mod tokens;
 mod version;
 mod watch;
 
-pub use clients::Accept;
+pub use self::http::Accept;
 pub use config::{
     AutoCompaction, ClusterState, Config, LogFormat, Parsed, UsageError, bind_address, describe,
     parse, parse_urls,
 };
-pub use connection::Connection;
+pub use connection::{Connection, FarEnd};
 pub use logging::start as start_logging;
 pub use observe::{Load, Observer};
 pub use serve::Server;

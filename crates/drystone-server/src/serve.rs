@@ -4,12 +4,12 @@ use crate::access::Authority;
 use crate::auto_compact::auto_compact;
 use crate::brakes::Brakes;
 use crate::changes::Changes;
-use crate::clients::{Accept, accepted, serve_clients};
 use crate::config::{Config, bind_address};
 use crate::connection::Connection;
 use crate::corrupt;
 use crate::download::DOWNLOADS_MAX;
 use crate::founding::Beginning;
+use crate::http::{Accept, Admission, Face, accepted, descriptors};
 use crate::hub::{Command, HubHandle, HubThread};
 use crate::ids::Ids;
 use crate::inbox::INBOX_MAX;
@@ -88,6 +88,7 @@ impl Server {
         peers: Vec<TcpListener>,
         clients: Vec<A>,
     ) -> anyhow::Result<Self> {
+        let admission = Admission::new(descriptors(), config.connections_per_address_max)?;
         let layout = Layout::new(&config.data_dir, config.wal_dir.as_deref());
         let beginning = crate::founding::beginning(&config, &layout).await?;
         let seed: u64 = rand::random();
@@ -115,7 +116,8 @@ impl Server {
             server.stop().await;
             return Err(differs);
         }
-        server.tasks.push(tokio::spawn(announce(shared.clone(), clients, server.stop.subscribe())));
+        let announced = announce(shared.clone(), clients, admission, server.stop.subscribe());
+        server.tasks.push(tokio::spawn(announced));
         let stop = || server.stop.subscribe();
         let versions = crate::version::keep(shared.clone(), stop());
         let downgrades = crate::version::end_downgrades(shared.clone(), stop());
@@ -374,6 +376,7 @@ fn connect(
 async fn announce<A: Accept<C>, C: Connection>(
     shared: Arc<Shared>,
     listeners: Vec<A>,
+    admission: Arc<Admission>,
     mut stop: watch::Receiver<bool>,
 ) {
     loop {
@@ -414,14 +417,12 @@ async fn announce<A: Accept<C>, C: Connection>(
         urls = shared.config.advertise_client_urls.join(","),
         "ready to serve client requests"
     );
+    let face = Face::new(shared);
     // A set ends its tasks when it is dropped, so that ending this task ends them too.
     let mut served = JoinSet::new();
     for listener in listeners {
-        served.spawn(serve_clients(shared.clone(), listener, stop.clone()));
+        let (face, admission) = (face.clone(), admission.clone());
+        served.spawn(crate::http::serve(face, listener, admission, stop.clone()));
     }
-    while let Some(ended) = served.join_next().await {
-        if let Ok(Err(error)) = ended {
-            tracing::error!(%error, "a client listener ended");
-        }
-    }
+    while served.join_next().await.is_some() {}
 }

@@ -313,6 +313,12 @@ pub(crate) const FLAGS: &[Flag] = &[
         "false",
         "a member that lost its data comes back by itself, as a new one",
     ),
+    used(
+        "drystone-max-connections-per-address",
+        Kind::Uint,
+        "0",
+        "connections that clients may have from one address; 0 is half of all there may be",
+    ),
     used("value-cache-bytes", Kind::Uint, "134217728", "memory for values of current keys"),
     used(
         "block-cache-bytes",

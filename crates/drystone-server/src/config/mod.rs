@@ -92,6 +92,8 @@ pub struct Config {
     pub max_request_bytes: usize,
     /// HTTP/2 streams per connection.
     pub max_concurrent_streams: u32,
+    /// Connections that clients may have from one address; 0 is half of all there may be.
+    pub connections_per_address_max: usize,
     /// How often an idle client is pinged; zero is never.
     pub grpc_keepalive_interval: Duration,
     /// How long a pinged client may be silent.

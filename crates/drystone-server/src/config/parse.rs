@@ -317,6 +317,7 @@ fn build(values: &Values, warnings: &mut Vec<String>) -> Result<Config, UsageErr
         max_request_bytes: values.size("max-request-bytes"),
         max_concurrent_streams: u32::try_from(values.uint("max-concurrent-streams"))
             .unwrap_or(u32::MAX),
+        connections_per_address_max: values.size("drystone-max-connections-per-address"),
         grpc_keepalive_interval: values.duration("grpc-keepalive-interval"),
         grpc_keepalive_timeout: values.duration("grpc-keepalive-timeout"),
         compaction_batch_revisions: usize::try_from(values.int("compaction-batch-limit"))

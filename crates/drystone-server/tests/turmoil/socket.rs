@@ -1,14 +1,15 @@
 //! Sockets of the simulated network, with a switch on the client's side and counters.
 
 use drystone_client::{Dial, Dialing, Endpoint, Stream};
+use drystone_server::{Connection, FarEnd};
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tonic::transport::server::Connected;
 use turmoil::net::TcpStream;
 
 /// What can be done to a client's connections, all of them at once.
@@ -167,10 +168,16 @@ impl Drop for ServerSocket {
     }
 }
 
-impl Connected for ServerSocket {
-    type ConnectInfo = ();
+impl Connection for ServerSocket {
+    type Stream = Self;
 
-    fn connect_info(&self) {}
+    fn address(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    async fn open(self) -> io::Result<(Self, FarEnd)> {
+        Ok((self, FarEnd::in_clear(None)))
+    }
 }
 
 impl AsyncRead for ServerSocket {

@@ -1,0 +1,17 @@
+//! The port that clients connect to: connections taken in, and HTTP spoken on them.
+//!
+//! One port speaks gRPC over HTTP/2 and plain HTTP. In clear, everything over HTTP/2 is gRPC and
+//! everything over HTTP/1 goes to the mux. Where the connection is secure, HTTP/2 carries both,
+//! and gRPC is told by its content type.
+
+mod admission;
+mod answers;
+mod door;
+mod session;
+mod tcp;
+
+pub(crate) use admission::{Admission, descriptors};
+pub use door::Accept;
+pub(crate) use door::serve;
+pub(crate) use session::Face;
+pub(crate) use tcp::accepted;

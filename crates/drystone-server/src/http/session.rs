@@ -1,0 +1,192 @@
+//! HTTP on one connection, with every limit set on purpose.
+
+use super::answers::not_found;
+use crate::clients::{Grpc, grpc};
+use crate::connection::{Connection, FIRST_BYTES_MAX, FirstBytes, Guarded, OfConnection};
+use crate::shared::Shared;
+use futures::future::{BoxFuture, Either, FutureExt as _};
+use http::{Request, Response, Version, header};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tonic::body::Body;
+use tower::ServiceExt as _;
+use tower::util::Oneshot;
+
+/// How long a connection may take to become ready for HTTP (etcd's TLS handshakes: 10 s).
+const OPENING_MAX: Duration = Duration::from_secs(10);
+/// HTTP/2 windows: large enough that a list is not cut up by its round trips.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// Bytes of a frame that a client may send: the least that HTTP/2 allows for.
+const FRAME_BYTES_MAX: u32 = 16 << 10;
+/// Bytes of an answer that wait for HTTP/2's windows, for each stream.
+const SEND_BUFFER_BYTES_MAX: usize = 400 << 10;
+/// Bytes of headers that a request may have.
+const HEADER_BYTES_MAX: u32 = 64 << 10;
+/// Streams that a client may reset before they were looked at, before it is taken for an attacker
+/// (h2's own default).
+const PENDING_RESETS_MAX: usize = 20;
+/// Streams that may be reset for faults of the client, before it is taken for an attacker.
+const FAULTY_STREAMS_MAX: usize = 1024;
+/// How long the head of an HTTP/1 request may take to come, and so how long a connection without
+/// a request is kept (etcd: 5 min for the head).
+const HEAD_MAX: Duration = Duration::from_secs(300);
+/// Header lines of an HTTP/1 request.
+const HEADER_LINES_MAX: usize = 100;
+
+/// What clients meet on a connection: services, and how HTTP is spoken. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Face {
+    shared: Arc<Shared>,
+    grpc: Grpc,
+}
+
+impl Face {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { grpc: grpc(&shared), shared }
+    }
+
+    fn http1(&self) -> http1::Builder {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_MAX)
+            .max_headers(HEADER_LINES_MAX)
+            .max_buf_size(HEADER_BYTES_MAX as usize);
+        builder
+    }
+
+    fn http2(&self) -> http2::Builder<TokioExecutor> {
+        let config = &self.shared.config;
+        let keepalive = config.grpc_keepalive_interval;
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_concurrent_streams(config.max_concurrent_streams)
+            .max_frame_size(FRAME_BYTES_MAX)
+            .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
+            .max_header_list_size(HEADER_BYTES_MAX)
+            .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+            .max_local_error_reset_streams(FAULTY_STREAMS_MAX)
+            .keep_alive_interval((!keepalive.is_zero()).then_some(keepalive))
+            .keep_alive_timeout(config.grpc_keepalive_timeout);
+        builder
+    }
+
+    /// How long a client may be silent while it takes no bytes: by then it was pinged, and did
+    /// not answer.
+    fn silence_max(&self) -> Option<Duration> {
+        let keepalive = self.shared.config.grpc_keepalive_interval;
+        (!keepalive.is_zero()).then_some(keepalive + self.shared.config.grpc_keepalive_timeout)
+    }
+}
+
+/// Holds one connection: makes it ready, sees what it speaks, and serves it to its end.
+pub(crate) async fn hold<C: Connection>(
+    face: Face,
+    connection: C,
+    mut stop: watch::Receiver<bool>,
+) {
+    let address = connection.address();
+    let opened = tokio::select! {
+        opened = open(connection) => opened,
+        // Nothing was asked on it yet.
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
+    let (stream, first, of_connection) = match opened {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return,
+        Err(error) => {
+            tracing::debug!(?address, %error, "rejected connection on client endpoint");
+            return;
+        }
+    };
+    let io = TokioIo::new(Guarded::new(stream, first, face.silence_max()));
+    let service = Calls { face: face.clone(), of_connection };
+    let told = async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    let mut told = pin!(told);
+    let outcome = if first.is_http2() {
+        let mut served = pin!(face.http2().serve_connection(io, service));
+        tokio::select! {
+            outcome = &mut served => outcome,
+            () = &mut told => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        }
+    } else {
+        let mut served = pin!(face.http1().serve_connection(io, service).with_upgrades());
+        tokio::select! {
+            outcome = &mut served => outcome,
+            () = &mut told => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(?address, %error, "a connection ended badly");
+    }
+}
+
+/// Makes a connection ready for HTTP, within bounds of time.
+async fn open<C: Connection>(connection: C) -> io::Result<(C::Stream, FirstBytes, OfConnection)> {
+    let late = |what: &'static str| move |_| io::Error::new(io::ErrorKind::TimedOut, what);
+    let opened = timeout(OPENING_MAX, connection.open()).await;
+    let (mut stream, far_end) = opened.map_err(late("the handshake took too long"))??;
+    let first = timeout(FIRST_BYTES_MAX, FirstBytes::read(&mut stream)).await;
+    let first = first.map_err(late("the client said nothing"))??;
+    if first.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok((stream, first, OfConnection::new(far_end)))
+}
+
+/// The calls that come on one connection.
+struct Calls {
+    face: Face,
+    of_connection: OfConnection,
+}
+
+type Answer = Result<Response<Body>, Infallible>;
+
+impl hyper::service::Service<Request<Incoming>> for Calls {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<Oneshot<Grpc, Request<Body>>, BoxFuture<'static, Answer>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.of_connection.clone());
+        if self.is_grpc(&request) {
+            Either::Left(self.face.grpc.clone().oneshot(request))
+        } else {
+            Either::Right(std::future::ready(Ok(not_found())).boxed())
+        }
+    }
+}
+
+impl Calls {
+    fn is_grpc(&self, request: &Request<Body>) -> bool {
+        if request.version() != Version::HTTP_2 {
+            return false;
+        }
+        !self.of_connection.far_end.is_secure
+            || request
+                .headers()
+                .get(header::CONTENT_TYPE)
+                .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+    }
+}
