@@ -11,6 +11,7 @@ const WALL: &[(&str, &[&str])] = &[
     ("drystone-types", &[]),
     ("drystone-api", &[]),
     ("drystone-probe", &[]),
+    ("drystone-metrics", &[]),
     ("drystone-backend", &["drystone-types", "drystone-probe"]),
     ("drystone-mvcc", &["drystone-types", "drystone-probe", "drystone-backend"]),
     ("drystone-lease", &["drystone-types", "drystone-probe", "drystone-backend"]),
@@ -95,7 +96,14 @@ const WALL: &[(&str, &[&str])] = &[
     ),
     (
         "drystone-conformance",
-        &["drystone-api", "drystone-client", "drystone-types", "drystone-judge", "drystone-wal"],
+        &[
+            "drystone-api",
+            "drystone-client",
+            "drystone-types",
+            "drystone-judge",
+            "drystone-metrics",
+            "drystone-wal",
+        ],
     ),
     ("xtask", &["drystone-api", "drystone-bench", "drystone-client"]),
 ];
