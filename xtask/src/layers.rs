@@ -47,6 +47,7 @@ const WALL: &[(&str, &[&str])] = &[
         ],
     ),
     ("drystone-peer", &["drystone-types", "drystone-api", "drystone-raft", "drystone-member"]),
+    ("drystone-gateway", &["drystone-api"]),
     (
         "drystone-server",
         &[
@@ -54,6 +55,7 @@ const WALL: &[(&str, &[&str])] = &[
             "drystone-api",
             "drystone-auth",
             "drystone-backend",
+            "drystone-gateway",
             "drystone-lease",
             "drystone-machine",
             "drystone-member",
@@ -118,6 +120,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
         "tokio",
         &[
             "drystone-peer",
+            "drystone-gateway",
             "drystone-server",
             "drystone-client",
             "drystone-ctl",
@@ -131,6 +134,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
         "tonic",
         &[
             "drystone-api",
+            "drystone-gateway",
             "drystone-server",
             "drystone-client",
             "drystone-ctl",

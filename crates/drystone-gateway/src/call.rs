@@ -1,0 +1,152 @@
+//! One call of the gRPC service, from decoded requests to encoded answers.
+
+use crate::codec::DynamicCodec;
+use crate::encode;
+use crate::metadata;
+use crate::routes::Binding;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+use http::header::CONTENT_TYPE;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{Full, StreamBody};
+use prost_reflect::DynamicMessage;
+use std::convert::Infallible;
+use std::future::Future;
+use tokio::time::{Instant, timeout_at};
+use tonic::body::Body;
+use tonic::client::{Grpc, GrpcService};
+use tonic::{Request, Status, Streaming};
+
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Requests on their way to the service, which ends with the body.
+pub(crate) type Requests = BoxStream<'static, DynamicMessage>;
+
+/// Until when the caller waits, when it says so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(pub(crate) Option<Instant>);
+
+impl Deadline {
+    async fn hold<T>(self, answer: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        let Some(instant) = self.0 else { return answer.await };
+        match timeout_at(instant, answer).await {
+            Ok(answered) => answered,
+            Err(_) => Err(Status::deadline_exceeded("context deadline exceeded")),
+        }
+    }
+}
+
+/// Calls the method and turns what comes back into an answer of HTTP. An error is a refusal that
+/// stands alone.
+pub(crate) async fn call<S>(
+    grpc: S,
+    binding: &'static Binding,
+    request: Request<Requests>,
+    deadline: Deadline,
+) -> Result<Response<Body>, Status>
+where
+    S: GrpcService<Body>,
+    S::ResponseBody: http_body::Body<Data = Bytes> + Send + 'static,
+    <S::ResponseBody as http_body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let opened = deadline.hold(open(grpc, binding, request)).await;
+    if binding.answers_stream {
+        lines(opened, deadline).await
+    } else {
+        single(opened?, deadline).await
+    }
+}
+
+/// What a service has begun to answer.
+struct Opened {
+    headers: HeaderMap,
+    answers: Streaming<DynamicMessage>,
+}
+
+async fn open<S>(
+    grpc: S,
+    binding: &'static Binding,
+    request: Request<Requests>,
+) -> Result<Opened, Status>
+where
+    S: GrpcService<Body>,
+    S::ResponseBody: http_body::Body<Data = Bytes> + Send + 'static,
+    <S::ResponseBody as http_body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    // Answers come from this process, which has bounded them.
+    let mut client = Grpc::new(grpc).max_decoding_message_size(usize::MAX);
+    client.ready().await.map_err(|error| Status::from_error(error.into()))?;
+    let codec = DynamicCodec { output: binding.output.clone() };
+    let path = PathAndQuery::from_static(binding.method);
+    let answer = client.streaming(request, path, codec).await?;
+    let (metadata, answers, _) = answer.into_parts();
+    Ok(Opened { headers: metadata::of_answer(metadata), answers })
+}
+
+/// The answer of a unary call: its one message, once the service has said that it went well.
+async fn single(mut opened: Opened, deadline: Deadline) -> Result<Response<Body>, Status> {
+    let message = deadline.hold(opened.answers.message()).await?;
+    let message = message.ok_or_else(|| Status::internal("the service ended without an answer"))?;
+    deadline.hold(opened.answers.message()).await?;
+    let json = Body::new(Full::new(Bytes::from(encode::message(&message))));
+    Ok(answer(StatusCode::OK, opened.headers, Some(JSON), json))
+}
+
+/// The answer of a stream: a line for each message. Its status is known when the first message
+/// is, or the refusal in its place.
+async fn lines(
+    opened: Result<Opened, Status>,
+    deadline: Deadline,
+) -> Result<Response<Body>, Status> {
+    let refusal = |headers: HeaderMap, status: &Status| {
+        let line = Body::new(Full::new(encode::error_line(status)));
+        answer(encode::http_status(status.code()), headers, Some(JSON), line)
+    };
+    let Opened { headers, mut answers } = match opened {
+        Ok(opened) => opened,
+        Err(status) => return Ok(refusal(HeaderMap::new(), &status)),
+    };
+    match deadline.hold(answers.message()).await {
+        Err(status) => Ok(refusal(headers, &status)),
+        Ok(None) => Ok(answer(StatusCode::OK, headers, None, Body::empty())),
+        Ok(Some(first)) => {
+            let first = encode::result_line(&first);
+            let lines = stream::iter([first]).chain(more_lines(answers, deadline));
+            let frames = lines.map(|line| Ok::<_, Infallible>(Frame::data(line)));
+            Ok(answer(StatusCode::OK, headers, Some(JSON), Body::new(StreamBody::new(frames))))
+        }
+    }
+}
+
+/// The lines behind the first. A refusal is the last.
+fn more_lines(
+    answers: Streaming<DynamicMessage>,
+    deadline: Deadline,
+) -> impl stream::Stream<Item = Bytes> + Send {
+    stream::unfold(Some(answers), move |answers| async move {
+        let mut answers = answers?;
+        match deadline.hold(answers.message()).await {
+            Ok(Some(message)) => Some((encode::result_line(&message), Some(answers))),
+            Ok(None) => None,
+            Err(status) => Some((encode::error_line(&status), None)),
+        }
+    })
+}
+
+/// An answer of HTTP.
+pub(crate) fn answer(
+    status: StatusCode,
+    headers: HeaderMap,
+    content_type: Option<HeaderValue>,
+    body: Body,
+) -> Response<Body> {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
+    if let Some(content_type) = content_type {
+        answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    answer
+}
