@@ -46,6 +46,7 @@ const WALL: &[(&str, &[&str])] = &[
             "drystone-watch",
         ],
     ),
+    ("drystone-tls", &[]),
     ("drystone-peer", &["drystone-types", "drystone-api", "drystone-raft", "drystone-member"]),
     ("drystone-gateway", &["drystone-api"]),
     (
@@ -63,6 +64,7 @@ const WALL: &[(&str, &[&str])] = &[
             "drystone-peer",
             "drystone-raft",
             "drystone-rocks",
+            "drystone-tls",
             "drystone-wal",
             "drystone-watch",
             // In tests: the server behind a simulated network is used as its users use it, and
@@ -71,7 +73,7 @@ const WALL: &[(&str, &[&str])] = &[
             "drystone-judge",
         ],
     ),
-    ("drystone-client", &["drystone-types", "drystone-api"]),
+    ("drystone-client", &["drystone-types", "drystone-api", "drystone-tls"]),
     ("drystone-ctl", &["drystone-types", "drystone-api", "drystone-client"]),
     ("drystone-bench", &["drystone-types", "drystone-api", "drystone-client"]),
     (
@@ -104,6 +106,7 @@ const WALL: &[(&str, &[&str])] = &[
             "drystone-types",
             "drystone-judge",
             "drystone-metrics",
+            "drystone-tls",
             "drystone-wal",
         ],
     ),
@@ -116,9 +119,13 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("rocksdb", &["drystone-rocks"]),
     ("raft", &["drystone-raft"]),
     ("protobuf", &["drystone-raft"]),
+    ("rustls", &["drystone-tls"]),
+    ("tokio-rustls", &["drystone-tls"]),
+    ("rcgen", &["drystone-tls"]),
     (
         "tokio",
         &[
+            "drystone-tls",
             "drystone-peer",
             "drystone-gateway",
             "drystone-server",
