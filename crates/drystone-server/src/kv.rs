@@ -288,3 +288,33 @@ fn invalid(error: validate::InvalidRequest) -> Status {
     }
     .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drystone_api::etcdserverpb::{Compare, PutRequest, RequestOp, request_op};
+
+    /// etcd answers one that only compares from what the member knows at that moment.
+    #[test]
+    fn a_transaction_that_only_compares_is_as_fresh_as_a_read() {
+        let op = |request| RequestOp { request: Some(request) };
+        let range = |serializable| {
+            op(request_op::Request::RequestRange(RangeRequest {
+                serializable,
+                ..Default::default()
+            }))
+        };
+        let txn = |success: Vec<RequestOp>, failure: Vec<RequestOp>| TxnRequest {
+            compare: vec![Compare::default()],
+            success,
+            failure,
+        };
+        assert!(!all_serializable(&txn(vec![], vec![])), "it only compares");
+        assert!(!all_serializable(&txn(vec![range(true)], vec![range(false)])));
+        assert!(all_serializable(&txn(vec![range(true)], vec![range(true)])));
+        let put = op(request_op::Request::RequestPut(PutRequest::default()));
+        assert!(!all_serializable(&txn(vec![range(true), put], vec![])));
+        let nested = op(request_op::Request::RequestTxn(txn(vec![range(true)], vec![])));
+        assert!(!all_serializable(&txn(vec![nested], vec![])), "what is nested is not looked at");
+    }
+}
