@@ -6,7 +6,9 @@ mod checks;
 mod cluster;
 mod codegen;
 mod conform;
+mod image;
 mod layers;
+mod package;
 mod prerequisites;
 mod process;
 mod sim;
@@ -40,6 +42,10 @@ enum Verb {
     Conform(conform::Args),
     /// Run whole clusters in simulation, each from one seed, and judge them.
     Sim(sim::Args),
+    /// Make the Debian package, with manual pages and completions.
+    Package,
+    /// Run the Dockerfile's steps in bare Debian roots and start what they made. Needs root.
+    Image(image::Args),
     /// Check prerequisites, then run every test.
     Test,
     /// Everything CI holds: formatting, lints, layers, generated code, docs and tests.
@@ -60,6 +66,8 @@ fn main() -> anyhow::Result<()> {
         Verb::Bench(args) => cluster::bench(&args, &root),
         Verb::Conform(args) => conform::run(&args, &root),
         Verb::Sim(args) => sim::run(&args, &root),
+        Verb::Package => package::run(&root),
+        Verb::Image(args) => image::run(&args, &root),
         Verb::Test => checks::test(&root),
         Verb::Ci(args) => checks::ci(&args, &root),
         Verb::Fix => checks::fix(&root),

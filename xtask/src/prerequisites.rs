@@ -67,6 +67,19 @@ const CHAOS: &[Need] = &[
     Need { what: "python3, for power cuts", packages: &["python3"], found: || in_path("python3") },
 ];
 
+const IMAGE: &[Need] = &[
+    Need {
+        what: "debootstrap, for bare Debian roots",
+        packages: &["debootstrap"],
+        found: || in_path("debootstrap"),
+    },
+    Need {
+        what: "unshare and mount",
+        packages: &["mount", "util-linux"],
+        found: || in_path("mount") && in_path("unshare"),
+    },
+];
+
 /// Checks what a build needs; installs what is missing where this process may, and otherwise
 /// fails with the exact command.
 pub(crate) fn build(root: &Path) -> anyhow::Result<()> {
@@ -82,6 +95,11 @@ pub(crate) fn compare(root: &Path) -> anyhow::Result<()> {
 /// What real faults of disks and networks need, beside a build.
 pub(crate) fn chaos(root: &Path) -> anyhow::Result<()> {
     ensure(root, CHAOS)
+}
+
+/// What the image's steps need where no container engine is.
+pub(crate) fn image(root: &Path) -> anyhow::Result<()> {
+    ensure(root, IMAGE)
 }
 
 fn ensure(root: &Path, needs: &[Need]) -> anyhow::Result<()> {

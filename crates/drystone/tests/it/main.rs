@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod packaging;
+
 use std::process::{Command, Output};
 
 fn drystone(words: &[&str]) -> Output {
