@@ -89,8 +89,8 @@ mod watch;
 
 pub use self::http::Accept;
 pub use config::{
-    AutoCompaction, ClusterState, Config, LogFormat, Parsed, UsageError, bind_address, describe,
-    parse, parse_urls,
+    AutoCompaction, ClusterState, Config, LogFormat, Note, NoteLevel, Parsed, Printout, UsageError,
+    bind_address, describe, parse, parse_urls, report,
 };
 pub use connection::{Connection, FarEnd};
 pub use logging::start as start_logging;
@@ -112,23 +112,27 @@ pub(crate) fn needs_leader(metadata: &tonic::metadata::MetadataMap) -> bool {
 /// Runs a server as a program: flags from `words`, variables from the environment, until
 /// SIGTERM or SIGINT. Returns the exit code.
 pub fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
-    let (config, warnings) = match parse(words, std::env::vars()) {
-        Ok(Parsed::Run { config, warnings }) => (*config, warnings),
+    let (config, notes) = match parse(words, variables()) {
+        Ok(Parsed::Run { config, notes }) => (*config, notes),
         Ok(Parsed::Print(text)) => {
+            eprint!("{}", text.stderr);
             #[expect(clippy::print_stdout, reason = "this is what was asked for")]
             {
-                print!("{text}");
+                print!("{}", text.stdout);
             }
             return ExitCode::SUCCESS;
         }
         Err(error) => {
-            eprintln!("{}", error.message);
+            if error.goes_to_the_log() {
+                logging::start_plain();
+            }
+            error.tell();
             return ExitCode::from(error.code);
         }
     };
     start_logging(&config);
-    for warning in warnings {
-        tracing::warn!("{warning}");
+    for note in notes {
+        note.log();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -150,6 +154,24 @@ pub fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs `config check` as a program: says what flags, variables and file mean, and starts
+/// nothing. Returns the exit code that a server would have ended with, or 0.
+pub fn check_config(words: impl IntoIterator<Item = String>) -> ExitCode {
+    let (text, code) = report(words, variables());
+    #[expect(clippy::print_stdout, reason = "this is what was asked for")]
+    {
+        print!("{text}");
+    }
+    ExitCode::from(code)
+}
+
+/// The variables of this process. Names that are no UTF-8 are none of ours.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    })
 }
 
 async fn run_until_told(config: Config) -> anyhow::Result<()> {

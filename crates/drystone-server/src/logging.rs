@@ -7,7 +7,16 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 /// Sends what the crates report to stderr or stdout, from the configured level on. A second
 /// call in one process changes nothing.
 pub fn start(config: &Config) {
-    let level = match config.log_level.as_str() {
+    install(&config.log_level, config.log_format, config.log_to_stdout);
+}
+
+/// Sends it as JSON to stderr: for a configuration that cannot be used.
+pub(crate) fn start_plain() {
+    install("info", LogFormat::Json, false);
+}
+
+fn install(level: &str, format: LogFormat, to_stdout: bool) {
+    let level = match level {
         "panic" | "fatal" => "error",
         level => level,
     };
@@ -16,13 +25,13 @@ pub fn start(config: &Config) {
         "warn,drystone={level},drystone_server={level},drystone_peer={level},drystone_member={level},drystone_machine={level},drystone_rocks={level},drystone_watch={level},drystone_raft={}",
         if level == "debug" { "debug" } else { "warn" }
     ));
-    let writer = if config.log_to_stdout {
+    let writer = if to_stdout {
         BoxMakeWriter::new(std::io::stdout)
     } else {
         BoxMakeWriter::new(std::io::stderr)
     };
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    let installed = match config.log_format {
+    let installed = match format {
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
         LogFormat::Console => subscriber.with_ansi(false).try_init(),
     };

@@ -29,9 +29,12 @@ fn describe() -> Command {
     );
     let man = Man::augment_args(Command::new("man").about("Write the manual pages"));
     let bench = drystone_bench::Bench::command().name("bench");
+    let check = Command::new("check").about("Say what a server's flags, variables and file mean");
+    let config = Command::new("config").about("Look at a configuration").subcommand(check);
     drystone_server::describe("drystone").version(env!("CARGO_PKG_VERSION")).subcommands([
         drystone_ctl::describe("ctl"),
         bench,
+        config,
         completion,
         man,
     ])

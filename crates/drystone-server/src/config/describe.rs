@@ -1,10 +1,11 @@
 //! The server's command line as `clap` describes one, for manual pages and completion only:
 //! parsing follows Go's rules and is done by [`parse`](super::parse).
 
-use super::flags::{FLAGS, Fate, Flag, Kind};
+use super::flags::{Fate, Flag, all};
+use super::kind::Kind;
 
-/// Describes the server's flags. Flags without effect and retired names are hidden, so that pages and completions
-/// show what is worth setting.
+/// Describes the server's flags. Flags without effect and retired names are hidden, so that pages
+/// and completions show what is worth setting.
 #[must_use]
 pub fn describe(name: &'static str) -> clap::Command {
     let command = clap::Command::new(name)
@@ -13,7 +14,7 @@ pub fn describe(name: &'static str) -> clap::Command {
         .disable_version_flag(true)
         .arg(switch("help", "print the flags"))
         .arg(switch("version", "print the version"));
-    command.args(FLAGS.iter().map(argument))
+    command.args(all().map(argument))
 }
 
 fn switch(name: &'static str, help: &'static str) -> clap::Arg {

@@ -3,24 +3,7 @@
 //! One table drives the command line, the `ETCD_*` variables and the help text, so that the
 //! three cannot drift apart.
 
-/// What a flag's value looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Any text.
-    Text,
-    /// `true` or `false`; the bare flag means `true`, a separate word is never its value.
-    Bool,
-    /// A number from 0 on; `0x` and the like are understood.
-    Uint,
-    /// A number of either sign.
-    Int,
-    /// A duration as Go writes it: `1h30m`, `100ms`, `0`.
-    Duration,
-    /// URLs with commas between them.
-    Urls,
-    /// One of these words.
-    OneOf(&'static [&'static str]),
-}
+use super::kind::Kind;
 
 /// What becomes of a flag that was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +50,23 @@ const NO_TRACING: &str = "distributed tracing is not served yet";
 const NO_HTTP: &str = "this HTTP listener is not served yet";
 const NO_ROTATION: &str = "log rotation is not served yet; let the supervisor rotate stderr";
 const OLD: &str = "etcd has accepted and ignored this flag for years";
+const V2_DEPRECATIONS: &[&str] =
+    &["write-only", "write-only-skip-check", "write-only-drop-data", "gone"];
 const GONE: &str = "etcd removed this feature";
 
-/// The table.
-pub(crate) const FLAGS: &[Flag] = &[
-    // Member and storage.
+/// The table, in the groups that the help shows.
+pub(crate) const FLAGS: &[(&str, &[Flag])] = &[
+    ("Member and storage", STORAGE),
+    ("Listeners", LISTENERS),
+    ("Clustering", CLUSTERING),
+    ("Security", SECURITY),
+    ("Logs and tracing", LOGS),
+    ("Features", FEATURES),
+    ("Drystone's own", OWN),
+    ("Names of etcd 3.5 and before", RETIRED),
+];
+
+const STORAGE: &[Flag] = &[
     used("name", Kind::Text, "default", "this member's name"),
     used("data-dir", Kind::Text, "", "where this member keeps its data (default: NAME.etcd)"),
     used("wal-dir", Kind::Text, "", "where the log goes when not under --data-dir"),
@@ -98,7 +93,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     idle("backend-batch-limit", Kind::Int, "0", NO_BBOLT),
     used("max-txn-ops", Kind::Uint, "128", "operations one transaction may hold"),
     used("max-request-bytes", Kind::Uint, "1572864", "bytes one request may have"),
-    used("max-concurrent-streams", Kind::Uint, "4294967295", "HTTP/2 streams per connection"),
+    used("max-concurrent-streams", Kind::Uint32, "4294967295", "HTTP/2 streams per connection"),
     idle("grpc-keepalive-min-time", Kind::Duration, "5s", "clients may ping as often as they like"),
     used("grpc-keepalive-interval", Kind::Duration, "2h", "how often an idle client is pinged"),
     used("grpc-keepalive-timeout", Kind::Duration, "20s", "how long a pinged client may be silent"),
@@ -156,7 +151,9 @@ pub(crate) const FLAGS: &[Flag] = &[
     ),
     idle("raft-read-timeout", Kind::Duration, "5s", "peer connections use 5s"),
     idle("raft-write-timeout", Kind::Duration, "5s", "peer connections use 5s"),
-    // Listeners.
+];
+
+const LISTENERS: &[Flag] = &[
     used("listen-peer-urls", Kind::Urls, "http://localhost:2380", "where to listen for members"),
     used("listen-client-urls", Kind::Urls, "http://localhost:2379", "where to listen for clients"),
     refused("listen-client-http-urls", Kind::Urls, "", NO_HTTP),
@@ -172,7 +169,9 @@ pub(crate) const FLAGS: &[Flag] = &[
     idle("enable-grpc-gateway", Kind::Bool, "true", "the JSON gateway is not served yet"),
     idle("enable-pprof", Kind::Bool, "false", "profiles of Go programs do not apply"),
     idle("metrics", Kind::Text, "basic", "metrics are not served yet"),
-    // Clustering.
+];
+
+const CLUSTERING: &[Flag] = &[
     used(
         "initial-advertise-peer-urls",
         Kind::Urls,
@@ -204,10 +203,10 @@ pub(crate) const FLAGS: &[Flag] = &[
     idle("discovery-password", Kind::Text, "", NO_DISCOVERY),
     refused("discovery-srv", Kind::Text, "", NO_DISCOVERY),
     idle("discovery-srv-name", Kind::Text, "", NO_DISCOVERY),
-    idle("discovery-fallback", Kind::OneOf(&["exit"]), "exit", NO_DISCOVERY),
-    refused("discovery", Kind::Text, "", GONE),
-    refused("discovery-proxy", Kind::Text, "", GONE),
-    // Security.
+    idle("discovery-fallback", Kind::OneOf(&["exit", "proxy"]), "exit", NO_DISCOVERY),
+];
+
+const SECURITY: &[Flag] = &[
     refused("cert-file", Kind::Text, "", NO_TLS),
     refused("key-file", Kind::Text, "", NO_TLS),
     refused("client-cert-file", Kind::Text, "", NO_TLS),
@@ -240,8 +239,10 @@ pub(crate) const FLAGS: &[Flag] = &[
     ),
     used("bcrypt-cost", Kind::Uint, "10", "work for the hash of a password, from 4 to 31"),
     used("auth-token-ttl", Kind::Uint, "300", "seconds that an idle simple token lives"),
-    // Logs and tracing.
-    used("logger", Kind::OneOf(&["zap"]), "zap", "kept for etcd's manifests; only zap"),
+];
+
+const LOGS: &[Flag] = &[
+    used("logger", Kind::Text, "zap", "kept for etcd's manifests; only zap"),
     used("log-outputs", Kind::Text, "default", "default, stderr or stdout"),
     used(
         "log-level",
@@ -249,7 +250,7 @@ pub(crate) const FLAGS: &[Flag] = &[
         "info",
         "how much to log",
     ),
-    used("log-format", Kind::OneOf(&["json", "console"]), "json", "json or console"),
+    used("log-format", Kind::Text, "json", "json or console"),
     refused("enable-log-rotation", Kind::Bool, "false", NO_ROTATION),
     idle("log-rotation-config-json", Kind::Text, "", NO_ROTATION),
     refused("enable-distributed-tracing", Kind::Bool, "false", NO_TRACING),
@@ -257,44 +258,25 @@ pub(crate) const FLAGS: &[Flag] = &[
     idle("distributed-tracing-service-name", Kind::Text, "etcd", NO_TRACING),
     idle("distributed-tracing-instance-id", Kind::Text, "", NO_TRACING),
     idle("distributed-tracing-sampling-rate", Kind::Int, "0", NO_TRACING),
-    // The rest.
+];
+
+const FEATURES: &[Flag] = &[
     used(
         "feature-gates",
-        Kind::Text,
+        Kind::Gates,
         "",
         "NAME=true,...; InitialCorruptCheck and CompactHashCheck are open unless shut here",
     ),
-    refused(
+    used(
         "config-file",
         Kind::Text,
         "",
-        "configuration files are not served yet; use flags or ETCD_* variables",
+        "a YAML file with everything; other flags and variables are ignored then",
     ),
-    idle("v2-deprecation", Kind::Text, "write-only", GONE),
-    used(
-        "experimental-initial-corrupt-check",
-        Kind::Bool,
-        "true",
-        "the gate InitialCorruptCheck, as etcd 3.5 called it",
-    ),
-    used(
-        "experimental-compact-hash-check-enabled",
-        Kind::Bool,
-        "true",
-        "the gate CompactHashCheck, as etcd 3.5 called it",
-    ),
-    idle("cluster-active-size", Kind::Text, "", OLD),
-    idle("cluster-remove-delay", Kind::Text, "", OLD),
-    idle("cluster-sync-interval", Kind::Text, "", OLD),
-    idle("config", Kind::Text, "", OLD),
-    idle("force", Kind::Text, "", OLD),
-    idle("max-result-buffer", Kind::Text, "", OLD),
-    idle("max-retry-attempts", Kind::Text, "", OLD),
-    idle("peer-heartbeat-interval", Kind::Text, "", OLD),
-    idle("peer-election-timeout", Kind::Text, "", OLD),
-    idle("retry-interval", Kind::Text, "", OLD),
-    idle("snapshot", Kind::Text, "", OLD),
-    // Drystone's own.
+    idle("v2-deprecation", Kind::SomeOf(V2_DEPRECATIONS), "write-only", GONE),
+];
+
+const OWN: &[Flag] = &[
     used(
         "native-snapshot",
         Kind::Bool,
@@ -334,6 +316,74 @@ pub(crate) const FLAGS: &[Flag] = &[
     ),
 ];
 
+/// Names that manifests for older etcds still hold.
+const RETIRED: &[Flag] = &[
+    used(
+        "experimental-initial-corrupt-check",
+        Kind::Bool,
+        "true",
+        "the gate InitialCorruptCheck, as etcd 3.5 called it",
+    ),
+    used(
+        "experimental-compact-hash-check-enabled",
+        Kind::Bool,
+        "true",
+        "the gate CompactHashCheck, as etcd 3.5 called it",
+    ),
+    used(
+        "experimental-enable-lease-checkpoint",
+        Kind::Bool,
+        "true",
+        "the gate LeaseCheckpoint, as etcd 3.5 called it",
+    ),
+    used(
+        "experimental-enable-lease-checkpoint-persist",
+        Kind::Bool,
+        "true",
+        "the gate LeaseCheckpointPersist, as etcd 3.5 called it",
+    ),
+    used(
+        "experimental-txn-mode-write-with-shared-buffer",
+        Kind::Bool,
+        "true",
+        "the gate TxnModeWriteWithSharedBuffer, as etcd 3.5 called it",
+    ),
+    used(
+        "experimental-stop-grpc-service-on-defrag",
+        Kind::Bool,
+        "false",
+        "the gate StopGRPCServiceOnDefrag, as etcd 3.6 called it",
+    ),
+    refused("discovery", Kind::Text, "", GONE),
+    refused("discovery-proxy", Kind::Text, "", GONE),
+    refused("enable-v2", Kind::Bool, "false", GONE),
+    refused("experimental-enable-v2v3", Kind::Text, "", GONE),
+    refused("proxy", Kind::Text, "off", GONE),
+    idle("proxy-failure-wait", Kind::Uint, "5000", GONE),
+    idle("proxy-refresh-interval", Kind::Uint, "30000", GONE),
+    idle("proxy-dial-timeout", Kind::Uint, "1000", GONE),
+    idle("proxy-write-timeout", Kind::Uint, "5000", GONE),
+    idle("proxy-read-timeout", Kind::Uint, "0", GONE),
+    refused("debug", Kind::Bool, "false", "etcd removed it; use --log-level=debug"),
+    refused("log-package-levels", Kind::Text, "", "etcd removed it; use --log-level"),
+    refused("log-output", Kind::Text, "", "etcd removed it; use --log-outputs"),
+    idle("cluster-active-size", Kind::Text, "", OLD),
+    idle("cluster-remove-delay", Kind::Text, "", OLD),
+    idle("cluster-sync-interval", Kind::Text, "", OLD),
+    idle("config", Kind::Text, "", OLD),
+    idle("force", Kind::Text, "", OLD),
+    idle("max-result-buffer", Kind::Text, "", OLD),
+    idle("max-retry-attempts", Kind::Text, "", OLD),
+    idle("peer-heartbeat-interval", Kind::Text, "", OLD),
+    idle("peer-election-timeout", Kind::Text, "", OLD),
+    idle("retry-interval", Kind::Text, "", OLD),
+    idle("snapshot", Kind::Text, "", OLD),
+    idle("v", Kind::Text, "", OLD),
+    idle("vv", Kind::Text, "", OLD),
+    idle("test.coverprofile", Kind::Text, "", OLD),
+    idle("test.outputdir", Kind::Text, "", OLD),
+];
+
 /// Names of etcd 3.5 and 3.6 that manifests still use, and today's name of each.
 pub(crate) const OLD_NAMES: &[(&str, &str)] = &[
     ("experimental-compact-hash-check-time", "compact-hash-check-time"),
@@ -348,12 +398,43 @@ pub(crate) const OLD_NAMES: &[(&str, &str)] = &[
     ("experimental-downgrade-check-time", "downgrade-check-time"),
     ("experimental-snapshot-catchup-entries", "snapshot-catchup-entries"),
     ("experimental-max-learners", "max-learners"),
+    ("experimental-peer-skip-client-san-verification", "peer-skip-client-san-verification"),
+    ("experimental-enable-distributed-tracing", "enable-distributed-tracing"),
+    ("experimental-distributed-tracing-address", "distributed-tracing-address"),
+    ("experimental-distributed-tracing-service-name", "distributed-tracing-service-name"),
+    ("experimental-distributed-tracing-instance-id", "distributed-tracing-instance-id"),
+    ("experimental-distributed-tracing-sampling-rate", "distributed-tracing-sampling-rate"),
 ];
+
+/// Old flags that feature gates have replaced, and the gate of each.
+pub(crate) const OLD_GATES: &[(&str, &str)] = &[
+    ("experimental-initial-corrupt-check", "InitialCorruptCheck"),
+    ("experimental-compact-hash-check-enabled", "CompactHashCheck"),
+    ("experimental-enable-lease-checkpoint", "LeaseCheckpoint"),
+    ("experimental-enable-lease-checkpoint-persist", "LeaseCheckpointPersist"),
+    ("experimental-txn-mode-write-with-shared-buffer", "TxnModeWriteWithSharedBuffer"),
+    ("experimental-stop-grpc-service-on-defrag", "StopGRPCServiceOnDefrag"),
+];
+
+/// Every flag, in the order of the help.
+pub(crate) fn all() -> impl Iterator<Item = &'static Flag> {
+    FLAGS.iter().flat_map(|(_, flags)| *flags)
+}
 
 /// The flag of this name, today's or an older one.
 pub(crate) fn find(name: &str) -> Option<&'static Flag> {
     let name = OLD_NAMES.iter().find(|(old, _)| *old == name).map_or(name, |(_, new)| new);
-    FLAGS.iter().find(|flag| flag.name == name)
+    all().find(|flag| flag.name == name)
+}
+
+/// Whether the value of this flag must not be shown.
+pub(crate) fn is_secret(name: &str) -> bool {
+    ["discovery-password", "discovery-token"].contains(&name)
+}
+
+/// Whether the flag is one of older etcds only.
+pub(crate) fn is_retired(flag: &Flag) -> bool {
+    RETIRED.iter().any(|retired| retired.name == flag.name)
 }
 
 /// The environment variable of a flag.

@@ -1,5 +1,6 @@
 //! Feature gates: `--feature-gates=NAME=true,NAME=false`.
 
+use super::note::Note;
 use std::collections::BTreeMap;
 
 /// How settled a feature is.
@@ -32,6 +33,11 @@ pub(crate) const INITIAL_CORRUPT_CHECK: &str = "InitialCorruptCheck";
 /// Compares the hashes that compactions leave. Open by default, unlike in etcd.
 pub(crate) const COMPACT_HASH_CHECK: &str = "CompactHashCheck";
 
+/// Remaining times of leases are logged.
+pub(crate) const LEASE_CHECKPOINT: &str = "LeaseCheckpoint";
+/// They are stored.
+pub(crate) const LEASE_CHECKPOINT_PERSIST: &str = "LeaseCheckpointPersist";
+
 const ALL_ALPHA: &str = "AllAlpha";
 const ALL_BETA: &str = "AllBeta";
 
@@ -39,8 +45,8 @@ const GATES: &[Gate] = &[
     gate(COMPACT_HASH_CHECK, Stage::Alpha, true),
     idle("FastLeaseKeepAlive", Stage::Beta, true, "renewals wait for no apply as it is"),
     gate(INITIAL_CORRUPT_CHECK, Stage::Alpha, true),
-    idle("LeaseCheckpoint", Stage::Alpha, true, "remaining times of leases are always logged"),
-    idle("LeaseCheckpointPersist", Stage::Alpha, true, "they are always stored"),
+    idle(LEASE_CHECKPOINT, Stage::Alpha, true, "remaining times of leases are always logged"),
+    idle(LEASE_CHECKPOINT_PERSIST, Stage::Alpha, true, "they are always stored"),
     idle("PriorityRequest", Stage::Alpha, false, "ends of leases are not refused sooner or later"),
     idle("SetMemberLocalAddr", Stage::Alpha, false, "the system chooses the address to dial from"),
     idle("StopGRPCServiceOnDefrag", Stage::Alpha, false, "defragmentation stops nothing"),
@@ -54,18 +60,17 @@ pub(crate) struct Gates {
 }
 
 impl Gates {
-    /// Reads the flag's value. Notes about gates that change nothing go to `warnings`.
+    /// Reads the flag's value. Gates that change nothing are noted.
     ///
     /// # Errors
     /// etcd's texts for what cannot be read.
-    pub(crate) fn parse(text: &str, warnings: &mut Vec<String>) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, notes: &mut Vec<Note>) -> Result<Self, String> {
         let mut gates = Self::default();
         for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-            let (name, value) = item
-                .split_once('=')
-                .ok_or_else(|| format!("missing bool value for feature gate {item}"))?;
+            let (name, value) =
+                item.split_once('=').ok_or_else(|| format!("missing bool value for {item}"))?;
             let (name, value) = (name.trim(), value.trim());
-            let open = super::parse::parse_bool(value).ok_or_else(|| {
+            let open = super::numbers::parse_bool(value).ok_or_else(|| {
                 format!(
                     "invalid value of {name}={value}, err: strconv.ParseBool: parsing {value:?}: \
                      invalid syntax"
@@ -75,13 +80,7 @@ impl Gates {
             let Some(known) = known.into_iter().find(|known| *known == name) else {
                 return Err(format!("unrecognized feature gate: {name}"));
             };
-            gates.named.insert(known, open);
-            let found = GATES.iter().find(|gate| gate.name == name);
-            if let Some(Gate { idle: Some(why), default, .. }) = found
-                && open != *default
-            {
-                warnings.push(format!("--feature-gates={item} has no effect: {why}"));
-            }
+            gates.set(known, open, notes);
         }
         Ok(gates)
     }
@@ -91,9 +90,16 @@ impl Gates {
         self.named.contains_key(name)
     }
 
-    /// Opens or shuts a gate, as an old flag did that the gate has replaced.
-    pub(crate) fn set(&mut self, name: &'static str, open: bool) {
+    /// Opens or shuts a gate. One that changes nothing is noted.
+    pub(crate) fn set(&mut self, name: &'static str, open: bool, notes: &mut Vec<Note>) {
         self.named.insert(name, open);
+        let found = GATES.iter().find(|gate| gate.name == name);
+        if let Some(Gate { idle: Some(why), default, .. }) = found
+            && open != *default
+        {
+            let told = format!("--feature-gates={name}={open} has no effect: {why}");
+            notes.push(Note::warn(told));
+        }
     }
 
     /// Whether a gate is open: by its own name, by all of its stage, or by default.
@@ -107,13 +113,28 @@ impl Gates {
     }
 }
 
+/// A line for each gate, for the help.
+pub(super) fn help() -> String {
+    let mut lines: Vec<String> = GATES
+        .iter()
+        .map(|gate| (gate.name, gate.stage, gate.default))
+        .chain([(ALL_ALPHA, Stage::Alpha, false), (ALL_BETA, Stage::Beta, false)])
+        .map(|(name, stage, default)| {
+            let stage = if stage == Stage::Alpha { "ALPHA" } else { "BETA" };
+            format!("    {name}=true|false ({stage} - default={default})\n")
+        })
+        .collect();
+    lines.sort();
+    lines.concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<(Gates, Vec<String>), String> {
-        let mut warnings = Vec::new();
-        Ok((Gates::parse(text, &mut warnings)?, warnings))
+    fn parse(text: &str) -> Result<(Gates, Vec<Note>), String> {
+        let mut notes = Vec::new();
+        Ok((Gates::parse(text, &mut notes)?, notes))
     }
 
     #[test]
@@ -123,14 +144,14 @@ mod tests {
         let (gates, _) = parse("CompactHashCheck=true,AllAlpha=false").unwrap();
         assert!(gates.is_open(COMPACT_HASH_CHECK) && !gates.is_open(INITIAL_CORRUPT_CHECK));
         assert!(gates.is_open("FastLeaseKeepAlive"), "another stage");
-        let (_, warnings) = parse("StopGRPCServiceOnDefrag=true, FastLeaseKeepAlive=true").unwrap();
-        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        let (_, notes) = parse("StopGRPCServiceOnDefrag=true, FastLeaseKeepAlive=true").unwrap();
+        assert_eq!(notes.len(), 1, "{notes:?}");
     }
 
     #[test]
     fn what_cannot_be_read_is_refused_in_the_words_of_etcd() {
         assert_eq!(parse("Frob=true").unwrap_err(), "unrecognized feature gate: Frob");
-        assert!(parse("AllBeta").unwrap_err().starts_with("missing bool value"));
+        assert_eq!(parse("AllBeta").unwrap_err(), "missing bool value for AllBeta");
         assert!(parse("AllBeta=x").unwrap_err().starts_with("invalid value of AllBeta=x, err:"));
     }
 }

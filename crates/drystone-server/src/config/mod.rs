@@ -1,15 +1,30 @@
-//! The server's configuration: etcd's flags and `ETCD_*` variables, checked once.
+//! The server's configuration: etcd's flags, `ETCD_*` variables and file, checked once.
 
+mod checks;
 mod describe;
+mod environment;
+mod file;
 mod flags;
 mod gates;
+mod help;
+mod kind;
+mod note;
+mod numbers;
 mod parse;
+mod report;
 mod urls;
+mod usage;
+mod values;
+mod words;
+mod yaml;
 
 pub use describe::describe;
-pub use parse::{Parsed, UsageError, parse};
+pub use note::{Note, NoteLevel};
+pub use parse::parse;
+pub use report::report;
 pub use urls::{bind_address, parse_urls};
 pub(crate) use urls::{check_urls, split_host_port};
+pub use usage::{Parsed, Printout, UsageError};
 
 use drystone_auth::TokenSpec;
 use drystone_machine::quota::Quota;

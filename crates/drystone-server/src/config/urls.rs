@@ -1,6 +1,8 @@
 //! URLs of members and clients, checked as etcd checks them.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use super::note::Note;
+use super::values::Values;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 /// Reads a list of URLs with commas between them: each is checked, repeats are dropped, and
 /// the list is sorted, as etcd sorts it.
@@ -48,6 +50,79 @@ fn parse_url(text: &str) -> Result<String, String> {
         _ => return Err(format!("URL scheme must be http, https, unix, or unixs: {text}")),
     }
     Ok(text.to_owned())
+}
+
+/// Scheme, host and port of an `http` or `https` URL; `None` for sockets of the file system.
+fn parts(url: &str) -> Option<(&str, &str, u16)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (host, port) = split_host_port(rest)?;
+    scheme.starts_with("http").then_some((scheme, host, port))
+}
+
+/// A listen URL's host must be an address or `localhost`.
+pub(super) fn check_bind(url: &str) -> Result<(), String> {
+    match parts(url) {
+        Some((_, host, _)) if host != "localhost" && host.parse::<IpAddr>().is_err() => {
+            Err(format!("expected IP in URL for binding ({url})"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An advertised URL must name a host.
+pub(super) fn check_advertised_peer(url: &str) -> Result<(), String> {
+    match parts(url) {
+        Some((_, "", _)) => Err(format!(
+            "--initial-advertise-peer-urls {url:?} must be \"host:port\" (unexpected empty host \
+             ({url}))"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// An advertised URL must name a host.
+pub(super) fn check_advertised_client(url: &str) -> Result<(), String> {
+    match parts(url) {
+        Some((_, "", _)) => Err(format!(
+            "--advertise-client-urls {url:?} must be in the format \"host:port\", \
+             \"unix:/path/to/socket\" or \"unixs:/path/to/socket\" (unexpected empty host ({url}))"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The URLs to advertise. When they were left at the default and the member listens on all
+/// addresses, the one of the default route stands in for `localhost`, as in etcd.
+pub(super) fn advertised(
+    values: &Values,
+    advertise: &str,
+    listen: &str,
+    notes: &mut Vec<Note>,
+) -> Vec<String> {
+    let urls = values.urls(advertise);
+    let listened = values.urls(listen);
+    let open =
+        listened.first().and_then(|url| parts(url)).filter(|(_, host, _)| *host == "0.0.0.0");
+    let (Some((_, _, port)), false) = (open, values.is_set(advertise)) else { return urls };
+    let Some(host) = default_host() else {
+        notes.push(Note::info("failed to detect default host"));
+        return urls;
+    };
+    notes.push(Note::info("detected default host for advertise").with("host", host.to_string()));
+    let scheme = urls.first().and_then(|url| parts(url)).map_or("http", |(scheme, _, _)| scheme);
+    vec![format!("{scheme}://{host}:{port}")]
+}
+
+/// The address that this machine sends from by default.
+fn default_host() -> Option<Ipv4Addr> {
+    /// Any address outside will do: a datagram socket that is connected sends nothing.
+    const OUTSIDE: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(OUTSIDE).ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(ip) if !ip.is_unspecified() => Some(ip),
+        _ => None,
+    }
 }
 
 /// Splits `host:port`, where the host may be an IPv6 address in brackets.

@@ -1,10 +1,10 @@
 use super::*;
 
-fn run(words: &[&str], environment: &[(&str, &str)]) -> Result<(Config, Vec<String>), UsageError> {
+fn run(words: &[&str], environment: &[(&str, &str)]) -> Result<(Config, Vec<Note>), UsageError> {
     let words = words.iter().map(|word| (*word).to_owned());
     let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
     match parse(words, environment)? {
-        Parsed::Run { config, warnings } => Ok((*config, warnings)),
+        Parsed::Run { config, notes } => Ok((*config, notes)),
         Parsed::Print(text) => panic!("unexpected text {text}"),
     }
 }
@@ -49,7 +49,7 @@ fn go_spellings_are_one() {
 #[test]
 fn a_boolean_takes_no_separate_word() {
     let (message, code) = refusal(&["--initial-election-tick-advance", "false"]);
-    assert!(message.starts_with("\"false\" is not a valid flag"), "{message}");
+    assert_eq!(message, r#""false" is not a valid flag"#);
     assert_eq!(code, 1);
     let (config, _) = run(&["--initial-election-tick-advance=false"], &[]).unwrap();
     assert!(!config.initial_election_tick_advance);
@@ -57,19 +57,46 @@ fn a_boolean_takes_no_separate_word() {
 
 #[test]
 fn bad_words_name_the_flag_the_value_and_what_would_be_right() {
-    let (message, code) = refusal(&["--frob"]);
-    assert!(message.starts_with("flag provided but not defined: -frob"), "{message}");
-    assert_eq!(code, 2);
-    let (message, code) = refusal(&["--election-timeout=abc"]);
+    for (words, message) in [
+        (["--frob"].as_slice(), "flag provided but not defined: -frob"),
+        (
+            &["--election-timeout=abc"],
+            r#"invalid value "abc" for flag -election-timeout: parse error"#,
+        ),
+        (
+            &["-max-txn-ops", "99999999999999999999"],
+            r#"invalid value "99999999999999999999" for flag -max-txn-ops: value out of range"#,
+        ),
+        (&["--pre-vote=x"], r#"invalid boolean value "x" for -pre-vote: parse error"#),
+        (&["--name"], "flag needs an argument: -name"),
+        (&["---name"], "bad flag syntax: ---name"),
+        (&["--=x"], "bad flag syntax: --=x"),
+        (
+            &["--listen-peer-urls=a"],
+            "invalid value \"a\" for flag -listen-peer-urls: URL scheme must be http, https, unix, \
+             or unixs: a",
+        ),
+        (
+            &["--feature-gates=Frob=true"],
+            "invalid value \"Frob=true\" for flag -feature-gates: unrecognized feature gate: Frob",
+        ),
+        (
+            &["--v2-deprecation=x"],
+            r#"invalid value "x" for flag -v2-deprecation: invalid value "x""#,
+        ),
+    ] {
+        assert_eq!(refusal(words), (message.to_owned(), 2));
+    }
+    for word in ["x", "-"] {
+        assert_eq!(refusal(&[word]), (format!("{word:?} is not a valid flag"), 1));
+    }
+    assert_eq!(refusal(&["--", "x"]).0, r#""x" is not a valid flag"#);
+    let error = run(&["--initial-cluster-state=old"], &[]).unwrap_err();
     assert_eq!(
-        message,
-        r#"invalid value "abc" for flag -election-timeout: parse error; expected a number from 0 on"#
+        error.to_string(),
+        "invalid value \"old\" for flag -initial-cluster-state: invalid value\n\
+         -initial-cluster-state takes one of new, existing"
     );
-    assert_eq!(code, 2);
-    let (message, _) = refusal(&["--initial-cluster-state=old"]);
-    assert!(message.contains("expected one of new, existing"), "{message}");
-    let (message, _) = refusal(&["--name"]);
-    assert!(message.starts_with("flag needs an argument: -name"), "{message}");
 }
 
 #[test]
@@ -78,12 +105,19 @@ fn variables_stand_for_flags_and_never_fight_them() {
         run(&[], &[("ETCD_NAME", "a"), ("ETCD_DATA_DIR", ""), ("HOME", "/x")]).unwrap();
     assert_eq!(config.name, "a");
     let error = run(&["--name=a"], &[("ETCD_NAME", "a")]).unwrap_err();
-    assert!(error.message.contains("ETCD_NAME is shadowed"), "{}", error.message);
+    assert_eq!(
+        error.to_string(),
+        "conflicting environment variable is shadowed by corresponding command-line flag (either \
+         unset environment variable or disable flag)) (ETCD_NAME)"
+    );
     let error = run(&[], &[("ETCD_ELECTION_TIMEOUT", "abc")]).unwrap_err();
     assert!(error.message.starts_with(r#"invalid value "abc" for ETCD_ELECTION_TIMEOUT"#));
     assert_eq!(error.code, 1);
-    let (_, warnings) = run(&[], &[("ETCD_FROB", "1")]).unwrap();
-    assert!(warnings.iter().any(|warning| warning.contains("ETCD_FROB")));
+    let (_, notes) = run(&[], &[("ETCD_FROB", "1"), ("ETCD_VERSION", "3")]).unwrap();
+    let unknown = Note::warn("unrecognized environment variable");
+    assert!(notes.contains(&unknown.with("environment-variable", "ETCD_FROB")), "{notes:?}");
+    let special = Note::warn("cannot set special environment variable");
+    assert!(notes.contains(&special.with("key", "ETCD_VERSION")), "{notes:?}");
 }
 
 #[test]
@@ -92,9 +126,9 @@ fn what_is_not_served_is_refused_and_what_has_no_effect_is_said() {
     assert!(message.starts_with("--cert-file=x.pem cannot be served: TLS"), "{message}");
     assert_eq!(code, 1);
     run(&["--client-cert-auth=false"], &[]).unwrap();
-    let (_, warnings) = run(&["--backend-batch-limit=5"], &[]).unwrap();
+    let (_, notes) = run(&["--backend-batch-limit=5"], &[]).unwrap();
     assert!(
-        warnings.iter().any(|warning| warning.contains("--backend-batch-limit=5 has no effect"))
+        notes.iter().any(|note| note.message.contains("--backend-batch-limit=5 has no effect"))
     );
     let (config, _) = run(&["--experimental-watch-progress-notify-interval=5s"], &[]).unwrap();
     assert_eq!(config.watch_progress_interval, Duration::from_secs(5));
@@ -111,9 +145,17 @@ fn corruption_checks_are_on_unless_shut() {
     let both = ["--experimental-initial-corrupt-check", "--feature-gates=InitialCorruptCheck=true"];
     let (message, _) = refusal(&both);
     assert!(message.starts_with("cannot specify both flags: "), "{message}");
-    let (message, code) = refusal(&["--feature-gates=Frob=true"]);
-    assert_eq!((message.as_str(), code), ("--feature-gates: unrecognized feature gate: Frob", 2));
-    assert!(refusal(&["--compact-hash-check-time=0"]).0.contains("must be >0"));
+    let gates = "--feature-gates=LeaseCheckpointPersist=true,LeaseCheckpoint=false";
+    assert_eq!(
+        refusal(&[gates]).0,
+        "enabling feature gate LeaseCheckpointPersist requires enabling feature gate LeaseCheckpoint"
+    );
+    for (given, written) in [("0", "0s"), ("-1m", "-1m0s")] {
+        assert_eq!(
+            refusal(&[&format!("--compact-hash-check-time={given}")]).0,
+            format!("--compact-hash-check-time must be >0 (set to {written})")
+        );
+    }
 }
 
 #[test]
@@ -146,12 +188,6 @@ fn times_are_checked() {
         "--election-timeout[400ms] should be at least as 5 times as --heartbeat-interval[100ms]"
     );
     assert!(refusal(&["--election-timeout=60000"]).0.contains("is too long"));
-    for (text, millis) in [("1h30m", 5_400_000), ("100ms", 100), ("1.5s", 1_500), ("0", 0)] {
-        assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
-    }
-    for text in ["", "10", "5x", "-1s", "1h-"] {
-        assert_eq!(parse_duration(text), None, "{text}");
-    }
 }
 
 #[test]
@@ -181,8 +217,119 @@ fn compaction_retention_reads_as_in_etcd() {
 fn help_and_version_are_printed() {
     for (word, text) in [("--help", "--initial-cluster"), ("--version", "etcd Version: 3.7")] {
         match parse([word.to_owned()], []).unwrap() {
-            Parsed::Print(printed) => assert!(printed.contains(text)),
+            Parsed::Print(printed) => assert!(printed.stdout.contains(text)),
             Parsed::Run { .. } => panic!("{word} must not start a server"),
         }
+    }
+}
+
+#[test]
+fn checks_speak_as_etcd_does() {
+    for (words, message) in [
+        (
+            ["--listen-peer-urls=http://a.b:1"].as_slice(),
+            "expected IP in URL for binding (http://a.b:1)",
+        ),
+        (
+            &["--listen-client-urls=http://:1", "--advertise-client-urls=http://a:1"],
+            "expected IP in URL for binding (http://:1)",
+        ),
+        (
+            &["--initial-advertise-peer-urls=http://:1"],
+            "--initial-advertise-peer-urls \"http://:1\" must be \"host:port\" (unexpected empty \
+             host (http://:1))",
+        ),
+        (
+            &["--advertise-client-urls=http://:1"],
+            "--advertise-client-urls \"http://:1\" must be in the format \"host:port\", \
+             \"unix:/path/to/socket\" or \"unixs:/path/to/socket\" (unexpected empty host \
+             (http://:1))",
+        ),
+        (
+            &["--discovery-srv=a", "--initial-cluster=default=http://localhost:2380"],
+            "multiple discovery or bootstrap flags are set. Choose one of \"initial-cluster\", \
+             \"discovery-endpoints\" or \"discovery-srv\"",
+        ),
+        (&["--discovery-token=a"], "both --discovery-token and --discovery-endpoints must be set"),
+        (
+            &["--discovery-token=a", "--discovery-endpoints=http://a:1,"],
+            "--discovery-endpoints must not contain empty endpoints",
+        ),
+        (
+            &["--listen-client-urls=http://127.0.0.1:1"],
+            "--advertise-client-urls is required when --listen-client-urls is set explicitly",
+        ),
+        (&["--auto-compaction-mode="], "undefined auto-compaction-mode"),
+        (&["--auto-compaction-mode=x"], "unknown auto-compaction-mode \"x\""),
+        (&["--logger=capnslog"], "--logger=capnslog is removed in v3.5"),
+        (&["--logger=x"], "unknown logger option \"x\""),
+        (&["--log-format=x"], "unknown log format: x, supported values json, console"),
+        (&["--log-outputs=default,stderr"], "multi logoutput for \"default\" is not supported yet"),
+        (
+            &["--discovery-fallback=proxy"],
+            "v2 proxy is deprecated, and --discovery-fallback can't be configured as \"proxy\"",
+        ),
+        (
+            &["--enable-distributed-tracing", "--distributed-tracing-sampling-rate=-1"],
+            "distributed tracing configurition is not valid: (tracing sampling rate must be \
+             positive)",
+        ),
+        (
+            &["--max-learners=2", "--experimental-max-learners=2"],
+            "cannot set --experimental-max-learners and --max-learners at the same time, please \
+             use --max-learners only",
+        ),
+        (
+            &["--auto-compaction-retention=1x"],
+            "error parsing CompactionRetention: time: unknown unit \"x\" in duration \"1x\"",
+        ),
+    ] {
+        assert_eq!(refusal(words), (message.to_owned(), 1), "{words:?}");
+    }
+}
+
+#[test]
+fn old_names_are_taken_and_warned_of() {
+    let (config, notes) = run(
+        &["--experimental-max-learners=3"],
+        &[("ETCD_EXPERIMENTAL_COMPACTION_BATCH_LIMIT", "7")],
+    )
+    .unwrap();
+    assert_eq!((config.learners_max, config.compaction_batch_revisions), (3, 7));
+    let old = notes.iter().filter(|note| note.message.contains("is an old name; use --"));
+    assert_eq!(old.count(), 2, "{notes:?}");
+    let error = run(&["--max-learners=3"], &[("ETCD_EXPERIMENTAL_MAX_LEARNERS", "3")]).unwrap_err();
+    assert!(error.message.starts_with("cannot set --experimental-max-learners"), "{error}");
+    for words in [["--enable-v2=false"], ["--proxy=off"], ["--proxy="], ["--discovery="]] {
+        run(&words, &[]).unwrap();
+    }
+    for words in [["--enable-v2"], ["--proxy=on"], ["--discovery=http://a:1"], ["--debug"]] {
+        assert!(refusal(&words).0.contains("cannot be served: etcd removed"), "{words:?}");
+    }
+}
+
+#[test]
+fn a_member_that_listens_everywhere_does_not_advertise_localhost() {
+    let (config, notes) = run(&["--listen-peer-urls=http://0.0.0.0:7001"], &[]).unwrap();
+    let detected = notes.iter().find(|note| note.message.contains("default host"));
+    let detected = detected.expect("it was looked for");
+    let expected = match &detected.field {
+        Some((_, host)) => format!("http://{host}:7001"),
+        None => "http://localhost:2380".to_owned(),
+    };
+    assert_eq!(config.initial_advertise_peer_urls, [expected.as_str()]);
+    assert_eq!(config.initial_cluster, [("default".to_owned(), vec![expected])]);
+}
+
+#[test]
+fn no_two_flags_share_a_name_or_a_variable() {
+    let mut seen = std::collections::BTreeSet::new();
+    let old = crate::config::flags::OLD_NAMES.iter().map(|(old, _)| *old);
+    for name in crate::config::flags::all().map(|flag| flag.name).chain(old) {
+        assert!(seen.insert(variable(name)), "{name}");
+    }
+    for flag in crate::config::flags::all() {
+        let default = flag.default;
+        assert!(default.is_empty() || flag.kind.check(default).is_ok(), "{}", flag.name);
     }
 }
