@@ -193,7 +193,10 @@ impl HubThread {
                 let (create, _) = create.into_parts();
                 self.hub.create(stream, watch_create(create));
             }
-            Command::Refuse(stream, reason) => self.hub.refuse(stream, reason),
+            Command::Refuse(stream, reason) => {
+                self.publish();
+                self.hub.refuse(stream, reason);
+            }
             Command::Cancel(stream, watch) => {
                 self.hub.cancel(stream, watch);
             }

@@ -10,7 +10,6 @@ use drystone_api::etcdserverpb::{
     LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseStatus,
     LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, lease_server::Lease,
 };
-use drystone_api::limits::LEASE_TTL_SECONDS_MAX;
 use drystone_machine::Answer;
 use drystone_peer::{FetchError, LeaseRefused, PeerUrl};
 use drystone_types::LeaseId;
@@ -182,9 +181,6 @@ impl Lease for LeaseService {
         request: Request<LeaseGrantRequest>,
     ) -> Result<Response<LeaseGrantResponse>, Status> {
         let (caller, request) = split(request);
-        if request.ttl > LEASE_TTL_SECONDS_MAX {
-            return Err(EtcdError::LeaseTTLTooLarge.into());
-        }
         let authorized = self.shared.authorize_change(&caller, request).await?;
         let (mut request, authority) = authorized.into_parts();
         let picked = request.id == 0;

@@ -1,5 +1,10 @@
 //! The calls of a random stream, their answers, and one server that is asked.
 
+mod auth;
+
+pub(super) use auth::{AuthCall, Tokens, Told};
+
+use super::rights::ROOT;
 use drystone_api::etcdserverpb as pb;
 use drystone_api::etcdserverpb::kv_client::KvClient;
 use drystone_api::etcdserverpb::lease_client::LeaseClient;
@@ -8,7 +13,7 @@ use drystone_client::{Client, Transport};
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// How long a call may take. The servers' own bounds lie below.
 const CALL_MAX: Duration = Duration::from_secs(30);
@@ -31,6 +36,26 @@ pub(super) enum Call {
     KeepAlive(pb::LeaseKeepAliveRequest),
     Leases,
     HashKv(pb::HashKvRequest),
+    Auth(AuthCall),
+    /// One of the others, by somebody.
+    As(Who, Box<Call>),
+}
+
+/// Who makes a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Nobody says so.
+    Nobody,
+    /// A user, with the last token that was given for him.
+    User(String),
+    /// Somebody with a token that nobody gave.
+    Stranger,
+}
+
+impl Who {
+    pub(super) fn is_root(&self) -> bool {
+        matches!(self, Who::User(name) if name == ROOT)
+    }
 }
 
 /// What came of it.
@@ -47,6 +72,7 @@ pub(super) enum Reply {
     KeepAlive(pb::LeaseKeepAliveResponse),
     Leases(pb::LeaseLeasesResponse),
     HashKv(pb::HashKvResponse),
+    Auth(Option<pb::ResponseHeader>, Told),
     /// The answers to several calls in a row.
     All(Vec<Reply>),
     /// An error: its code and text.
@@ -70,6 +96,16 @@ impl Call {
             Call::KeepAlive(_) => "leases renewed",
             Call::Leases => "lists of leases",
             Call::HashKv(_) => "hashes",
+            Call::Auth(_) => "users and roles",
+            Call::As(_, call) => call.kind(),
+        }
+    }
+
+    /// The call, whoever makes it.
+    pub(super) fn bare(&self) -> &Call {
+        match self {
+            Call::As(_, call) => call.bare(),
+            call => call,
         }
     }
 }
@@ -89,6 +125,7 @@ impl Reply {
             Reply::KeepAlive(answer) => answer.header.as_ref(),
             Reply::Leases(answer) => answer.header.as_ref(),
             Reply::HashKv(answer) => answer.header.as_ref(),
+            Reply::Auth(header, _) => header.as_ref(),
             Reply::All(_) | Reply::Refused(..) | Reply::Silent => None,
         }
     }
@@ -113,6 +150,7 @@ pub(super) struct Side {
     lease: LeaseClient<Transport>,
     maintenance: MaintenanceClient<Transport>,
     renewals: Mutex<Option<Renewals>>,
+    pub(super) tokens: Tokens,
     transport: Transport,
 }
 
@@ -132,6 +170,7 @@ impl Side {
             lease: LeaseClient::new(transport.clone()).max_decoding_message_size(any),
             maintenance: MaintenanceClient::new(transport.clone()),
             renewals: Mutex::new(None),
+            tokens: Tokens::default(),
             transport,
         }
     }
@@ -143,63 +182,116 @@ impl Side {
 
     /// Makes a call.
     pub(super) async fn call(&self, call: &Call) -> Reply {
-        let sent = Box::pin(self.send(call.clone()));
+        let sent = Box::pin(async {
+            match call {
+                Call::As(who, call) => match &**call {
+                    Call::KeepAlive(request) if !who.is_root() => {
+                        self.keep_alive_once(*request, who).await
+                    }
+                    call => self.send(call.clone(), who).await,
+                },
+                call => self.send(call.clone(), &Who::Nobody).await,
+            }
+        });
         tokio::time::timeout(CALL_MAX, sent).await.unwrap_or(Reply::Silent)
     }
 
-    async fn send(&self, call: Call) -> Reply {
+    async fn send(&self, call: Call, who: &Who) -> Reply {
         let (mut kv, mut lease) = (self.kv.clone(), self.lease.clone());
         match call {
-            Call::Range(request) => reply(kv.range(request).await, Reply::Range),
-            Call::Put(request) => reply(kv.put(request).await, Reply::Put),
-            Call::Delete(request) => reply(kv.delete_range(request).await, Reply::Delete),
-            Call::Txn(request) => reply(kv.txn(request).await, Reply::Txn),
-            Call::Compact(request) => reply(kv.compact(request).await, Reply::Compact),
-            Call::Grant(request) => reply(lease.lease_grant(request).await, Reply::Grant),
-            Call::GrantAny(ttl) => self.grant_any(ttl).await,
-            Call::Revoke(request) => reply(lease.lease_revoke(request).await, Reply::Revoke),
-            Call::TimeToLive(request) => {
-                reply(lease.lease_time_to_live(request).await, Reply::TimeToLive)
+            Call::Range(request) => reply(kv.range(self.by(who, request)).await, Reply::Range),
+            Call::Put(request) => reply(kv.put(self.by(who, request)).await, Reply::Put),
+            Call::Delete(request) => {
+                reply(kv.delete_range(self.by(who, request)).await, Reply::Delete)
             }
-            Call::KeepAlive(request) => self.keep_alive(request).await,
+            Call::Txn(request) => reply(kv.txn(self.by(who, request)).await, Reply::Txn),
+            Call::Compact(request) => {
+                reply(kv.compact(self.by(who, request)).await, Reply::Compact)
+            }
+            Call::Grant(request) => {
+                reply(lease.lease_grant(self.by(who, request)).await, Reply::Grant)
+            }
+            Call::GrantAny(ttl) => self.grant_any(ttl, who).await,
+            Call::Revoke(request) => {
+                reply(lease.lease_revoke(self.by(who, request)).await, Reply::Revoke)
+            }
+            Call::TimeToLive(request) => {
+                reply(lease.lease_time_to_live(self.by(who, request)).await, Reply::TimeToLive)
+            }
+            Call::KeepAlive(request) => self.keep_alive(request, who).await,
             Call::Leases => {
-                reply(lease.lease_leases(pb::LeaseLeasesRequest {}).await, Reply::Leases)
+                let request = self.by(who, pb::LeaseLeasesRequest {});
+                reply(lease.lease_leases(request).await, Reply::Leases)
             }
             Call::HashKv(request) => {
+                let request = self.by(who, request);
                 reply(self.maintenance.clone().hash_kv(request).await, Reply::HashKv)
             }
+            Call::Auth(call) => {
+                // What a stream may do is told by the token it began with, which this may end.
+                *self.renewals.lock().await = None;
+                self.auth(call, who).await
+            }
+            // One within another is not made.
+            Call::As(..) => Reply::Silent,
         }
     }
 
+    /// A request with the token of whoever makes it.
+    fn by<T>(&self, who: &Who, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(token) = self.tokens.of(who) {
+            request.metadata_mut().insert(TOKEN, token);
+        }
+        request
+    }
+
     /// The id that was chosen is in none of the answers given back.
-    async fn grant_any(&self, ttl: i64) -> Reply {
+    async fn grant_any(&self, ttl: i64, who: &Who) -> Reply {
         let mut lease = self.lease.clone();
-        let request = pb::LeaseGrantRequest { ttl, id: 0 };
+        let request = self.by(who, pb::LeaseGrantRequest { ttl, id: 0 });
         let mut granted = reply(lease.lease_grant(request).await, Reply::Grant);
         let Reply::Grant(answer) = &mut granted else { return granted };
         let id = answer.id;
         answer.id = id.signum();
-        let look = pb::LeaseTimeToLiveRequest { id, keys: true };
+        let look = self.by(who, pb::LeaseTimeToLiveRequest { id, keys: true });
         let mut seen = reply(lease.lease_time_to_live(look).await, Reply::TimeToLive);
         if let Reply::TimeToLive(answer) = &mut seen {
             answer.id -= id;
         }
-        let revoke = pb::LeaseRevokeRequest { id };
+        let revoke = self.by(who, pb::LeaseRevokeRequest { id });
         let revoked = reply(lease.lease_revoke(revoke).await, Reply::Revoke);
         Reply::All(vec![granted, seen, revoked])
     }
 
+    /// Asks on a stream of its own.
+    async fn keep_alive_once(&self, request: pb::LeaseKeepAliveRequest, who: &Who) -> Reply {
+        let (requests, queue) = mpsc::channel(RENEWALS_MAX);
+        // Nobody waits for more room than this one takes.
+        let _ = requests.send(request).await;
+        let begin = self.by(who, ReceiverStream::new(queue));
+        let mut answers = match self.lease.clone().lease_keep_alive(begin).await {
+            Ok(answers) => answers.into_inner(),
+            Err(status) => return refused(&status),
+        };
+        match answers.message().await {
+            Ok(Some(answer)) => Reply::KeepAlive(answer),
+            Ok(None) => Reply::Silent,
+            Err(status) => refused(&status),
+        }
+    }
+
     /// Asks on the one stream there is; opens it first.
-    async fn keep_alive(&self, request: pb::LeaseKeepAliveRequest) -> Reply {
+    async fn keep_alive(&self, request: pb::LeaseKeepAliveRequest, who: &Who) -> Reply {
         let mut renewals = self.renewals.lock().await;
-        let first = request;
         if let Some(open) = renewals.as_mut() {
             // That it has ended shows in the answer.
-            let _ = open.requests.send(first).await;
+            let _ = open.requests.send(request).await;
         } else {
             let (requests, queue) = mpsc::channel(RENEWALS_MAX);
-            let _ = requests.send(first).await;
-            match self.lease.clone().lease_keep_alive(ReceiverStream::new(queue)).await {
+            let _ = requests.send(request).await;
+            let begin = self.by(who, ReceiverStream::new(queue));
+            match self.lease.clone().lease_keep_alive(begin).await {
                 Ok(answers) => {
                     *renewals = Some(Renewals { requests, answers: answers.into_inner() });
                 }
@@ -221,13 +313,16 @@ impl Side {
     }
 }
 
-fn reply<T>(answer: Result<Response<T>, Status>, kind: fn(T) -> Reply) -> Reply {
+/// Where a request tells its token.
+pub(super) const TOKEN: &str = "token";
+
+pub(super) fn reply<T>(answer: Result<Response<T>, Status>, kind: fn(T) -> Reply) -> Reply {
     match answer {
         Ok(answer) => kind(answer.into_inner()),
         Err(status) => refused(&status),
     }
 }
 
-fn refused(status: &Status) -> Reply {
+pub(super) fn refused(status: &Status) -> Reply {
     Reply::Refused(status.code(), status.message().to_owned())
 }

@@ -1,6 +1,7 @@
 //! Draws requests. The seed decides all of them, together with what the servers answered: a
 //! stream that got equal answers is the same stream again.
 
+mod auth;
 mod kv;
 mod lease;
 mod txn;
@@ -8,7 +9,9 @@ mod watch;
 
 use super::call::{Call, Reply};
 use super::excused::Version;
+use super::rights::Rights;
 use bytes::Bytes;
+use drystone_api::errors::EtcdError;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use std::collections::VecDeque;
@@ -21,7 +24,7 @@ pub(super) enum Step {
     /// A call by itself.
     One(Call),
     /// A call that only Drystone is asked, and the error that it must answer.
-    Alone(Call, &'static str),
+    Alone(Call, EtcdError),
     /// A new watch, on one of the streams.
     Watch(drystone_api::etcdserverpb::WatchCreateRequest),
 }
@@ -29,10 +32,11 @@ pub(super) enum Step {
 /// Calls that may run at once.
 const TOGETHER_MIN: usize = 4;
 const TOGETHER_MAX: usize = 28;
-/// Out of a thousand steps, so many are batches of calls that change nothing, and so many
-/// begin a watch. The rest changes something.
+/// Out of a thousand steps, so many are batches of calls that change nothing, so many begin a
+/// watch, and so many are about users and roles. The rest changes something.
 const BATCHES: u32 = 80;
 const WATCHES: u32 = 12;
+const AUTH: u32 = 50;
 /// Keys of the usual form. There are a few unusual ones beside them.
 const KEYS: u32 = 60;
 /// Keys whose bytes lie at the edges: of the alphabet, of prefixes, of range ends.
@@ -69,6 +73,7 @@ pub(super) struct Draw {
     /// Whether something was deleted at the compacted revision.
     pub(super) cut_deletion: bool,
     written: u64,
+    pub(super) rights: Rights,
 }
 
 impl Draw {
@@ -81,12 +86,20 @@ impl Draw {
             cuts: VecDeque::new(),
             cut_deletion: false,
             written: 0,
+            rights: Rights::default(),
         }
     }
 
     /// Takes notice of an answer that both gave.
-    pub(super) fn learn(&mut self, call: &Call, reply: &Reply) {
+    ///
+    /// # Errors
+    /// That the model of users and roles knows better.
+    pub(super) fn learn(&mut self, call: &Call, reply: &Reply) -> Result<(), String> {
         self.revision = self.revision.max(reply.revision());
+        let call = call.bare();
+        if let Call::Auth(call) = call {
+            return self.rights.learn(call, reply);
+        }
         if let (Call::Compact(request), Reply::Compact(_)) = (call, reply) {
             self.compacted = request.revision;
             self.cuts.push_back(request.revision);
@@ -94,6 +107,7 @@ impl Draw {
                 self.cuts.pop_front();
             }
         }
+        Ok(())
     }
 
     /// The next step.
@@ -101,11 +115,19 @@ impl Draw {
         match self.rng.random_range(0..1000) {
             n if n < BATCHES => {
                 let count = self.rng.random_range(TOGETHER_MIN..=TOGETHER_MAX);
-                Step::Together((0..count).map(|_| self.look()).collect())
+                let mut look = |_| {
+                    let call = self.look();
+                    self.by_somebody(call)
+                };
+                Step::Together((0..count).map(&mut look).collect())
             }
             n if n < BATCHES + WATCHES => Step::Watch(self.watch()),
-            n if n < BATCHES + WATCHES + 3 => self.alone(),
-            _ => Step::One(self.change()),
+            n if n < BATCHES + WATCHES + AUTH => Step::One(self.auth_call()),
+            n if n < BATCHES + WATCHES + AUTH + 4 => self.alone(),
+            _ => {
+                let call = self.change();
+                Step::One(self.by_somebody(call))
+            }
         }
     }
 
@@ -133,6 +155,11 @@ impl Draw {
 
     /// Only Drystone knows what to answer here.
     fn alone(&mut self) -> Step {
+        if self.chance(20) {
+            let (call, error) = self.odd_grant();
+            let alone = self.etcd.grants_anything();
+            return if alone { Step::Alone(call, error) } else { Step::One(call) };
+        }
         let mut request = self.range(false);
         request.key = self.key();
         let wrong = 3 + 40 * self.rng.random_range(0..3);
@@ -141,9 +168,9 @@ impl Draw {
         } else {
             request.sort_target = 5 + wrong;
         }
-        let call = Call::Range(request);
+        let call = self.as_root(Call::Range(request));
         if self.etcd.sorts_anything() {
-            Step::Alone(call, "etcdserver: invalid sort option")
+            Step::Alone(call, EtcdError::InvalidSortOption)
         } else {
             Step::One(call)
         }

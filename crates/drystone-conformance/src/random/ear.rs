@@ -1,5 +1,6 @@
 //! One stream of watches on one server, and everything it told.
 
+use super::call::{Side, TOKEN, Who};
 use super::excused::plain_header;
 use drystone_api::etcdserverpb as pb;
 use drystone_api::etcdserverpb::watch_client::WatchClient;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Request;
 
 /// How long something that must come may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,12 +43,16 @@ pub(super) struct Told {
 }
 
 impl Ear {
-    /// Opens a stream.
-    pub(super) fn open(transport: Transport) -> Ear {
+    /// Opens a stream, with the token of `who`.
+    pub(super) fn open(side: &Side, who: &Who) -> Ear {
         let (requests, queue) = mpsc::channel(REQUESTS_MAX);
         let told = Arc::new(Mutex::new(Told::default()));
         let wake = Arc::new(Notify::new());
-        let task = tokio::spawn(listen(transport, queue, told.clone(), wake.clone()));
+        let mut request = Request::new(ReceiverStream::new(queue));
+        if let Some(token) = side.tokens.of(who) {
+            request.metadata_mut().insert(TOKEN, token);
+        }
+        let task = tokio::spawn(listen(side.transport(), request, told.clone(), wake.clone()));
         Ear { requests, told, wake, task }
     }
 
@@ -131,12 +137,12 @@ fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
 
 async fn listen(
     transport: Transport,
-    queue: mpsc::Receiver<pb::WatchRequest>,
+    request: Request<ReceiverStream<pb::WatchRequest>>,
     told: Arc<Mutex<Told>>,
     wake: Arc<Notify>,
 ) {
     let mut client = WatchClient::new(transport).max_decoding_message_size(usize::MAX);
-    let mut responses = match client.watch(ReceiverStream::new(queue)).await {
+    let mut responses = match client.watch(request).await {
         Ok(responses) => responses.into_inner(),
         Err(status) => return ended(&told, &wake, &status.to_string()),
     };

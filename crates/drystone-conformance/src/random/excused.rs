@@ -2,8 +2,21 @@
 //! servers: a table, each line as narrow as it can be and with its reason; and the code that
 //! applies it.
 
-use super::call::{Call, Reply};
+mod table;
+
+pub use table::EXCUSED;
+pub(super) use table::{
+    ANY_STATUS, FROM_KEY_WATCH, LEASE_KEYS_OPEN, LEASES_OPEN, NESTED_OPEN, TXN_PUTS_OPEN,
+};
+
+use self::table::{
+    CUT_DELETION, CUT_HASH, ERROR_ORDER, HASH_REVISION, IDLE_TOKENS, KEYS_ONLY_LEASE,
+    NEGATIVE_START, ODD_GRANTS, ONE_REFUSAL, RAW_REFUSAL, ROOT_ROLE, SILENCED, SORT_ENUMS,
+};
+use super::call::{AuthCall, Call, Reply, Told};
+use super::rights::ROOT;
 use crate::harness::Program;
+use drystone_api::authpb::Permission;
 use drystone_api::etcdserverpb as pb;
 use drystone_api::etcdserverpb::range_request::SortTarget;
 use drystone_api::etcdserverpb::request_op::Request;
@@ -36,152 +49,12 @@ pub struct Excuse {
     pub reason: &'static str,
 }
 
-/// The whole table.
-pub const EXCUSED: &[Excuse] = &[
-    CHOICES,
-    TIME_LEFT,
-    NO_ORDER,
-    TIES,
-    KEYS_ONLY_LEASE,
-    HASH_REVISION,
-    SORT_ENUMS,
-    NEGATIVE_START,
-    CUT_DELETION,
-    CUT_HASH,
-    EARLY_PROGRESS,
-    OVERTAKEN,
-    FROM_KEY_DELETE,
-    NEGATIVE_IN_TXN,
-    COMPACT_NOTHING,
-    UNSWEPT,
-    NEGATIVE_HASH,
-    GROUPING,
-    ERROR_ORDER,
-];
-
-const CHOICES: Excuse = Excuse {
-    what: "ids of cluster and member, the term, ids of leases asked for with id 0",
-    treatment: Treatment::Masked,
-    before: None,
-    reason: "servers choose them; that they are there, or not, is compared",
-};
-const TIME_LEFT: Excuse = Excuse {
-    what: "seconds left of a lease",
-    treatment: Treatment::Masked,
-    before: None,
-    reason: "clocks run; it must lie between nothing and what was granted",
-};
-const NO_ORDER: Excuse = Excuse {
-    what: "the order of leases in a list, and of keys of a lease",
-    treatment: Treatment::Masked,
-    before: None,
-    reason: "leases are listed by time left, keys of a lease in no order",
-};
-const TIES: Excuse = Excuse {
-    what: "the order of pairs that are equal in what is sorted by, and which of them a limit cuts",
-    treatment: Treatment::Masked,
-    before: None,
-    reason: "etcd's sort is not stable and changes with its compiler",
-};
-const KEYS_ONLY_LEASE: Excuse = Excuse {
-    what: "the lease of a pair read with keys_only",
-    treatment: Treatment::Masked,
-    before: Some([3, 7, 0]),
-    reason: "0 since 3.7, unless sorted by value; Drystone must give 0",
-};
-const HASH_REVISION: Excuse = Excuse {
-    what: "hash_revision of a HashKV",
-    treatment: Treatment::Masked,
-    before: Some([3, 6, 0]),
-    reason: "there since 3.6; Drystone must give the revision that was hashed",
-};
-const SORT_ENUMS: Excuse = Excuse {
-    what: "orders and targets of a range that do not exist",
-    treatment: Treatment::Alone,
-    before: Some([3, 6, 0]),
-    reason: "older versions sort somehow, or end",
-};
-const NEGATIVE_START: Excuse = Excuse {
-    what: "a watch from a negative revision",
-    treatment: Treatment::Alone,
-    before: Some([3, 6, 6]),
-    reason: "refused since 3.5.24 and 3.6.6",
-};
-const CUT_DELETION: Excuse = Excuse {
-    what: "a watch from exactly the compacted revision, if that one deleted",
-    treatment: Treatment::KeptOut,
-    before: Some([3, 6, 0]),
-    reason: "the deletion there is told since 3.4.34 and 3.5.16",
-};
-const CUT_HASH: Excuse = Excuse {
-    what: "HashKV at exactly a compacted revision, the last one or one before",
-    treatment: Treatment::KeptOut,
-    before: Some([3, 6, 0]),
-    reason: "the hashes of compactions are kept since 3.6 and some versions before",
-};
-const EARLY_PROGRESS: Excuse = Excuse {
-    what: "a progress request while a watch of the stream is behind or starts in the future",
-    treatment: Treatment::KeptOut,
-    before: None,
-    reason: "whether a watch is behind is a matter of moments; and before 3.5.8 nobody looked",
-};
-const OVERTAKEN: Excuse = Excuse {
-    what: "a compaction that overtakes a watch which is behind",
-    treatment: Treatment::KeptOut,
-    before: None,
-    reason: "whether a watch is behind is a matter of moments; those that may be are ended first",
-};
-const FROM_KEY_DELETE: Excuse = Excuse {
-    what: "a transaction with a deletion to the end of keys and a put that keeps value or lease",
-    treatment: Treatment::KeptOut,
-    before: None,
-    reason: "every etcd ends when the deletion takes the key (\"Where etcd falls\")",
-};
-const NEGATIVE_IN_TXN: Excuse = Excuse {
-    what: "a range at revision -1 in a transaction",
-    treatment: Treatment::KeptOut,
-    before: None,
-    reason: "etcd reads the present until the first compaction, and calls it compacted after",
-};
-const UNSWEPT: Excuse = Excuse {
-    what: "HashKV at a revision where no key lived, until a compaction has removed what it may",
-    treatment: Treatment::Awaited,
-    before: None,
-    reason: "then etcd's hash takes in whatever is still stored below the compacted revision",
-};
-const COMPACT_NOTHING: Excuse = Excuse {
-    what: "a compaction at revision 0 before any other",
-    treatment: Treatment::KeptOut,
-    before: None,
-    reason: "it succeeds once, and hashes afterwards differ among versions",
-};
-const NEGATIVE_HASH: Excuse = Excuse {
-    what: "HashKV at a negative revision",
-    treatment: Treatment::KeptOut,
-    before: None,
-    reason: "etcd hashes nothing and answers so",
-};
-const GROUPING: Excuse = Excuse {
-    what: "how many revisions one response of a watch holds, and the revision in its header",
-    treatment: Treatment::Masked,
-    before: None,
-    reason: "a watch that is behind gets many at once; a revision must still come whole, in \
-             order, and no later than its header says",
-};
-
-const ERROR_ORDER: Excuse = Excuse {
-    what: "which error a transaction gives that holds a put and a range that cannot be done",
-    treatment: Treatment::Masked,
-    before: Some([3, 6, 0]),
-    reason: "operations are looked at in order since 3.6; before, all puts came before all ranges",
-};
-
 /// The version of an etcd, as far as the table asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version([u32; 3]);
 
 impl Version {
-    pub(super) fn new(numbers: [u32; 3]) -> Version {
+    pub(super) const fn new(numbers: [u32; 3]) -> Version {
         Version(numbers)
     }
 
@@ -191,7 +64,8 @@ impl Version {
         Version([next(), next(), next()])
     }
 
-    fn has(self, excuse: &Excuse) -> bool {
+    /// Whether this etcd is one to which an excuse applies.
+    pub(super) fn has(self, excuse: &Excuse) -> bool {
         excuse.before.is_none_or(|before| self.0 < before)
     }
 
@@ -210,16 +84,41 @@ impl Version {
         self.has(&CUT_DELETION)
     }
 
+    /// Whether only Drystone may be asked to grant what is no permission.
+    pub(super) fn grants_anything(self) -> bool {
+        self.has(&ODD_GRANTS)
+    }
+
+    /// Whether tokens are looked at while authentication is off.
+    pub(super) fn minds_tokens(self) -> bool {
+        self.has(&IDLE_TOKENS)
+    }
+
+    /// Whether every refusal of a watch for want of rights has the same reason.
+    pub(super) fn tells_one_refusal(self) -> bool {
+        self.has(&ONE_REFUSAL)
+    }
+
+    /// Whether a refusal ends the telling of a watch that has its id.
+    pub(super) fn silences(self) -> bool {
+        self.has(&SILENCED)
+    }
+
     /// Whether compacted revisions themselves can be hashed.
     pub(super) fn hashes_cut(self) -> bool {
         !self.has(&CUT_HASH)
     }
 }
 
-/// Whether Drystone found fault with a range, and an old etcd with a put of the same transaction.
+/// Whether Drystone found fault with a range, and an old etcd with a put of the same transaction;
+/// or both refused a hash, in the words of their time.
 pub(super) fn is_other_fault(call: &Call, ours: &Reply, theirs: &Reply, etcd: Version) -> bool {
     let (Reply::Refused(_, ours), Reply::Refused(_, theirs)) = (ours, theirs) else { return false };
-    matches!(call, Call::Txn(_))
+    if matches!(call.bare(), Call::HashKv(_)) && etcd.has(&RAW_REFUSAL) {
+        let raw = theirs.strip_prefix("auth: ");
+        return raw.is_some() && raw == ours.strip_prefix("etcdserver: ");
+    }
+    matches!(call.bare(), Call::Txn(_))
         && etcd.has(&ERROR_ORDER)
         && RANGE_FAULTS.contains(&ours.as_str())
         && PUT_FAULTS.contains(&theirs.as_str())
@@ -237,7 +136,7 @@ const PUT_FAULTS: [&str; 2] =
 /// for Drystone's.
 pub(super) fn plain(call: &Call, reply: Reply, theirs: Option<Version>) -> Result<Reply, String> {
     let mut reply = reply;
-    match (call, &mut reply) {
+    match (call.bare(), &mut reply) {
         (Call::Range(request), Reply::Range(answer)) => plain_range(request, answer, theirs),
         (Call::Txn(request), Reply::Txn(answer)) => plain_txn(request, answer, theirs),
         (Call::TimeToLive(_), Reply::TimeToLive(answer)) => plain_left(answer)?,
@@ -248,6 +147,17 @@ pub(super) fn plain(call: &Call, reply: Reply, theirs: Option<Version>) -> Resul
                 }
                 plain_reply(reply);
             }
+        }
+        (
+            Call::Auth(AuthCall::RoleGet(request)),
+            Reply::Auth(_, Told::Permissions(permissions)),
+        ) => {
+            let is_old = theirs.is_some_and(|version| version.has(&ROOT_ROLE));
+            if is_old && request.role == ROOT {
+                let range_end = b"\0"[..].into();
+                *permissions = vec![Permission { perm_type: 2, range_end, ..Default::default() }];
+            }
+            permissions.sort_by(|a, b| (&a.key, &a.range_end).cmp(&(&b.key, &b.range_end)));
         }
         (Call::Leases, Reply::Leases(answer)) => answer.leases.sort_by_key(|lease| lease.id),
         (Call::HashKv(request), Reply::HashKv(answer)) => {
@@ -272,6 +182,7 @@ fn plain_reply(reply: &mut Reply) {
         Reply::KeepAlive(answer) => &mut answer.header,
         Reply::Leases(answer) => &mut answer.header,
         Reply::HashKv(answer) => &mut answer.header,
+        Reply::Auth(header, _) => header,
         Reply::All(_) | Reply::Refused(..) | Reply::Silent => return,
     };
     plain_header(header);

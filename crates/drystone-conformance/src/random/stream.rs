@@ -1,12 +1,14 @@
 //! The stream itself: draws, asks both, compares.
 
-use super::call::{Call, Reply, Side};
+use super::call::{AuthCall, Call, Reply, Side, Who};
 use super::draw::{Draw, Step};
 use super::ear::PATIENCE;
 use super::excused::{Version, is_other_fault, plain};
+use super::rights::{self, Attached, ROOT};
 use super::watches::Watches;
 use super::{Config, Outcome, Stopped};
 use crate::harness::{Cluster, Stop};
+use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb as pb;
 use futures::future::join_all;
 use std::fmt::Debug;
@@ -17,6 +19,8 @@ use tonic::Code;
 const COMPARE_EVERY: u64 = 400;
 /// Comparisons after which history is compacted.
 const COMPACT_EVERY: u64 = 2;
+/// Operations after which authentication is put into force, or out of it.
+const AUTH_EVERY: u64 = 1_100;
 /// Hashes and old revisions that are looked at after a compaction.
 const LOOKS: usize = 4;
 /// A lease that runs out: its id, the seconds it is given, and its keys.
@@ -35,6 +39,8 @@ pub(super) struct Stream<'a, T> {
     theirs: Side,
     draw: Draw,
     watches: Option<Watches>,
+    /// Whether authentication was on after the last step.
+    guarded: bool,
     pub(super) outcome: Outcome,
     tell: T,
 }
@@ -54,6 +60,7 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
             theirs: Side::new(&theirs.members()[0].client()),
             draw: Draw::new(config.seed, etcd),
             watches: None,
+            guarded: false,
             outcome: Outcome::default(),
             tell,
         }
@@ -68,13 +75,14 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
     }
 
     async fn steps(&mut self, ours: &mut Cluster) -> Result<(), Stopped> {
-        let watches = Watches::begin(&self.ours, &self.theirs, self.draw.revision).await?;
+        let watches = Watches::begin(&self.draw, &self.ours, &self.theirs).await?;
         self.watches = Some(watches);
         let mut told = Instant::now();
         let mut compared = 0;
         while self.outcome.operations < self.config.operations {
             let before = self.outcome.operations;
             self.step().await?;
+            self.notice_auth().await?;
             let after = self.outcome.operations;
             let passed = |every: u64| every > 0 && before / every != after / every;
             if passed(COMPARE_EVERY) {
@@ -83,6 +91,9 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
                 if compared % COMPACT_EVERY == 0 {
                     self.compact().await?;
                 }
+            }
+            if passed(AUTH_EVERY) {
+                self.guard().await?;
             }
             if passed(self.config.expiry_every) {
                 self.expire().await?;
@@ -106,7 +117,7 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
         let Stopped::Different(what) = stopped else { return stopped };
         let mut apart = Vec::new();
         for revision in self.draw.compacted + 1..=self.draw.revision {
-            let call = Call::HashKv(pb::HashKvRequest { revision });
+            let call = self.draw.as_root(Call::HashKv(pb::HashKvRequest { revision }));
             let (ours, theirs) = self.both(&call).await;
             if let (Reply::HashKv(ours), Reply::HashKv(theirs)) = (ours, theirs)
                 && ours.hash != theirs.hash
@@ -135,18 +146,12 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
             Step::One(call) => {
                 self.ask(call).await?;
             }
-            Step::Alone(call, text) => {
-                self.count(&call);
-                self.outcome.alone += 1;
-                let reply = self.ours.call(&call).await;
-                if reply != Reply::Refused(Code::InvalidArgument, text.to_owned()) {
-                    return Err(format!("{call:?}:\n  Drystone alone {reply:?}").into());
-                }
-            }
+            Step::Alone(call, error) => self.refused_alone(&call, error).await?,
             Step::Watch(request) => {
                 self.outcome.operations += 1;
                 if let Some(watches) = &mut self.watches {
                     watches.create(&mut self.draw, request).await?;
+                    self.outcome.alone += std::mem::take(&mut watches.alone);
                 }
             }
         }
@@ -158,11 +163,88 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
         *self.outcome.kinds.entry(call.kind()).or_default() += 1;
     }
 
-    /// One call, on both.
-    async fn ask(&mut self, call: Call) -> Result<Reply, Stopped> {
+    /// One call, on both, unless this etcd knows less than the reference.
+    async fn ask(&mut self, call: Call) -> Result<Option<Reply>, Stopped> {
+        if !self.is_for_both(&call).await? {
+            return Ok(None);
+        }
         self.count(&call);
         let (ours, theirs) = self.both(&call).await;
-        self.hold(&call, ours, theirs).await
+        self.hold(&call, ours, theirs).await.map(Some)
+    }
+
+    /// Asks Drystone alone what this etcd would answer otherwise than the reference, because it
+    /// is older; false when that was done.
+    async fn is_for_both(&mut self, call: &Call) -> Result<bool, Stopped> {
+        let Call::As(who, bare) = call else { return Ok(true) };
+        if !self.draw.is_guarded() || who.is_root() {
+            return Ok(true);
+        }
+        if rights::is_status_closed(call, self.etcd) {
+            self.status_alone(call).await?;
+            return Ok(false);
+        }
+        let about_leases = rights::is_about_leases(bare);
+        let attached = if about_leases { self.attached().await? } else { Attached::new() };
+        let Some(error) = self.draw.rights.alone(call, &attached, self.etcd) else {
+            return Ok(true);
+        };
+        self.refused_alone(call, error).await?;
+        Ok(false)
+    }
+
+    /// A call that Drystone must refuse, for this reason, or before for one that lies in the
+    /// request itself.
+    async fn refused_alone(&mut self, call: &Call, error: EtcdError) -> Result<(), Stopped> {
+        self.count(call);
+        self.outcome.alone += 1;
+        let reply = self.ours.call(call).await;
+        match &reply {
+            Reply::Refused(code, text)
+                if *code == Code::from(i32::from(error.wire_code().number()))
+                    && text == error.message() => {}
+            Reply::Refused(Code::InvalidArgument, text)
+                if error == EtcdError::PermissionDenied
+                    && text != EtcdError::UserEmpty.message() => {}
+            _ => {
+                let text = error.message();
+                let what = format!("{call:?}:\n  Drystone alone {reply:?}\n  and not {text:?}");
+                return Err(what.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether Drystone tells everybody what it tells root.
+    async fn status_alone(&mut self, call: &Call) -> Result<(), Stopped> {
+        self.count(call);
+        self.outcome.alone += 1;
+        let by_root = self.draw.as_root(call.bare().clone());
+        let (one, root) = tokio::join!(self.ours.call(call), self.ours.call(&by_root));
+        let same = one == root || self.is_dead(call, &one);
+        if same { Ok(()) } else { Err(apart(call, &one, &root).into()) }
+    }
+
+    /// Whether it is right that a call was refused for its token.
+    fn is_dead(&self, call: &Call, reply: &Reply) -> bool {
+        let Call::As(Who::User(name), _) = call else { return false };
+        let text = EtcdError::InvalidAuthToken.message();
+        let refused = matches!(reply, Reply::Refused(_, why) if why == text);
+        refused && !self.draw.rights.has_token(name)
+    }
+
+    /// Which keys hang on which lease, by what Drystone stores.
+    async fn attached(&self) -> Result<Attached, Stopped> {
+        let everything = self.draw.as_root(self.draw.everything());
+        let reply = self.ours.call(&everything).await;
+        let Reply::Range(stored) = reply else {
+            return Err(format!("{everything:?}:\n  Drystone alone {reply:?}").into());
+        };
+        let mut attached = Attached::new();
+        for kv in stored.kvs.into_iter().filter(|kv| kv.lease != 0) {
+            attached.entry(kv.lease).or_default().push(kv.key);
+        }
+        Ok(attached)
     }
 
     async fn both(&self, call: &Call) -> (Reply, Reply) {
@@ -170,7 +252,13 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
     }
 
     /// Several calls, on both.
-    async fn together(&mut self, calls: Vec<Call>) -> Result<(), Stopped> {
+    async fn together(&mut self, drawn: Vec<Call>) -> Result<(), Stopped> {
+        let mut calls = Vec::with_capacity(drawn.len());
+        for call in drawn {
+            if self.is_for_both(&call).await? {
+                calls.push(call);
+            }
+        }
         let (ours, theirs) = tokio::join!(
             join_all(calls.iter().map(|call| self.ours.call(call))),
             join_all(calls.iter().map(|call| self.theirs.call(call)))
@@ -192,8 +280,10 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
             (Ok(ours), Ok(theirs)) if is_other_fault(call, &ours, &theirs, self.etcd) => ours,
             (ours, theirs) => return Err(apart(call, &ours, &theirs).into()),
         };
-        self.draw.learn(call, &same);
+        let learnt = self.draw.learn(call, &same);
+        learnt.map_err(|what| format!("{call:?}: both answer {same:?}, but {what}"))?;
         self.outcome.refused += u64::from(matches!(same, Reply::Refused(..)));
+        self.outcome.denied += u64::from(is_denied(&same));
         self.outcome.hashes += u64::from(matches!(same, Reply::HashKv(_)));
         Ok(same)
     }
@@ -201,7 +291,7 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
     /// Hashes at a revision where nothing lived, once they are equal; others as they are.
     async fn swept(&self, call: &Call, ours: Reply, theirs: Reply) -> (Reply, Reply) {
         let (mut ours, mut theirs) = (ours, theirs);
-        let (Call::HashKv(request), Reply::HashKv(_)) = (call, &ours) else {
+        let (Call::HashKv(request), Reply::HashKv(_)) = (call.bare(), &ours) else {
             return (ours, theirs);
         };
         let until = Instant::now() + PATIENCE;
@@ -213,7 +303,7 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
                 count_only: true,
                 ..Default::default()
             });
-            match self.ours.call(&count).await {
+            match self.ours.call(&self.draw.as_root(count)).await {
                 Reply::Range(answer) if answer.count == 0 => {}
                 _ => break,
             }
@@ -234,34 +324,83 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
 
     /// Compacts, and looks at what is left.
     async fn compact(&mut self) -> Result<(), Stopped> {
-        let Some(call) = self.draw.compaction() else { return Ok(()) };
+        let Some(call) = self.draw.compaction().map(|call| self.draw.as_root(call)) else {
+            return Ok(());
+        };
         if let Some(watches) = &mut self.watches {
             watches.end_behind().await?;
         }
         let reply = self.ask(call).await?;
-        if let (Reply::Compact(_), Some(watches)) = (reply, &mut self.watches) {
+        if let (Some(Reply::Compact(_)), Some(watches)) = (reply, &mut self.watches) {
             self.outcome.compactions += 1;
             watches.compacted(&mut self.draw);
         }
         let looks = self.draw.looks(LOOKS);
+        let looks = looks.into_iter().map(|call| self.draw.as_root(call)).collect();
         self.together(looks).await
+    }
+
+    /// Puts authentication into force, or out of it.
+    async fn guard(&mut self) -> Result<(), Stopped> {
+        let calls = match self.draw.is_guarded() {
+            true => vec![self.draw.as_root(Call::Auth(AuthCall::Disable))],
+            false => self.draw.guard(),
+        };
+        for call in calls {
+            self.ask(call).await?;
+        }
+        self.notice_auth().await
+    }
+
+    /// Signs everybody in when authentication has been put into force, and root when his token
+    /// has ended; listens anew when it is off again, because tokens count for nothing then.
+    async fn notice_auth(&mut self) -> Result<(), Stopped> {
+        let was = std::mem::replace(&mut self.guarded, self.draw.is_guarded());
+        if self.guarded && !was {
+            self.outcome.guarded += 1;
+            self.sign_in().await?;
+        } else if self.guarded && !self.draw.rights.has_token(ROOT) {
+            self.ask(self.draw.sign_in_of(ROOT)).await?;
+        } else if was && !self.guarded {
+            self.compare().await?;
+            self.listen_anew().await?;
+        }
+        Ok(())
+    }
+
+    async fn sign_in(&mut self) -> Result<(), Stopped> {
+        for call in self.draw.sign_in() {
+            self.ask(call).await?;
+        }
+        Ok(())
+    }
+
+    async fn listen_anew(&mut self) -> Result<(), Stopped> {
+        if let Some(watches) = self.watches.take() {
+            self.watches = Some(watches.again(&self.draw, &self.ours, &self.theirs).await?);
+        }
+        Ok(())
     }
 
     /// Lets a lease with keys run out.
     async fn expire(&mut self) -> Result<(), Stopped> {
         let id = EXPIRING_ID;
-        self.ask(Call::Grant(pb::LeaseGrantRequest { id, ttl: EXPIRING_SECONDS })).await?;
-        for put in self.draw.puts(EXPIRING_KEYS, id) {
-            self.ask(Call::Put(put)).await?;
+        let grant = Call::Grant(pb::LeaseGrantRequest { id, ttl: EXPIRING_SECONDS });
+        let puts = self.draw.puts(EXPIRING_KEYS, id).into_iter().map(Call::Put);
+        for call in std::iter::once(grant).chain(puts) {
+            let call = self.draw.as_root(call);
+            self.ask(call).await?;
         }
         let Some(watches) = &self.watches else { return Ok(()) };
         // Its end is the next thing that happens.
         self.draw.revision += 1;
         watches.wait_for(self.draw.revision).await?;
         self.compare().await?;
-        self.ask(Call::TimeToLive(pb::LeaseTimeToLiveRequest { id, keys: true })).await?;
-        let everything = self.draw.everything();
-        self.ask(everything).await?;
+        let left = Call::TimeToLive(pb::LeaseTimeToLiveRequest { id, keys: true });
+        for call in [left, self.draw.everything()] {
+            let call = self.draw.as_root(call);
+            self.ask(call).await?;
+        }
         self.outcome.expiries += 1;
         Ok(())
     }
@@ -275,13 +414,21 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
         cluster.member_mut(member(n)).restart(how).await?;
         cluster.settle().await?;
         self.ours = Side::new(&cluster.members()[member(n + 1)].client());
-        if let Some(watches) = self.watches.take() {
-            let again = watches.again(&self.ours, &self.theirs, self.draw.revision);
-            self.watches = Some(again.await?);
+        self.draw.rights.forget_tokens();
+        if self.guarded {
+            self.sign_in().await?;
         }
+        self.listen_anew().await?;
         self.outcome.restarts += 1;
         Ok(())
     }
+}
+
+/// Whether it was refused for want of rights.
+fn is_denied(reply: &Reply) -> bool {
+    let Reply::Refused(_, why) = reply else { return false };
+    let known = [EtcdError::PermissionDenied, EtcdError::UserEmpty, EtcdError::InvalidAuthToken];
+    known.iter().any(|error| why == error.message())
 }
 
 fn hash_of(reply: &Reply) -> Option<u32> {

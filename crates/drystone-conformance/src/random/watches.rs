@@ -1,9 +1,11 @@
 //! The same watches on both servers, held against each other and against all that happened.
 
-use super::call::Side;
+use super::call::{Side, Who};
 use super::draw::Draw;
 use super::ear::{Ear, PATIENCE, is_progress};
 use super::past::Past;
+use super::rights::ROOT;
+use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb as pb;
 use drystone_api::etcdserverpb::watch_request::RequestUnion;
 use drystone_api::mvccpb::Event;
@@ -18,12 +20,13 @@ const WATCHES_MAX: usize = 12;
 /// Out of a hundred: how often, when all is compared, a watch is ended, a stream is closed, and
 /// progress is asked for.
 const CANCEL_PERCENT: usize = 25;
-const CLOSE_PERCENT: usize = 6;
+const CLOSE_PERCENT: usize = 12;
 const PROGRESS_PERCENT: usize = 50;
 /// How long until progress is asked for again: while a watch is behind, nothing comes of it.
 const PROGRESS_AGAIN: Duration = Duration::from_millis(150);
-/// What etcd answers to a watch from a negative revision.
-const NEGATIVE_START: &str = "etcdserver: mvcc: required revision has been compacted";
+
+/// How the reason begins why a watch is refused for want of rights.
+pub(super) const DENIED: &str = "rpc error: ";
 
 /// What was compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub(super) struct Watches {
     streams: Vec<Stream>,
     past: Past,
     pub(super) heard: Heard,
+    /// Watches that only Drystone was asked for, since somebody asked how many.
+    pub(super) alone: u64,
 }
 
 /// A stream on each server.
@@ -55,6 +60,7 @@ struct Pair {
 
 struct Stream {
     pair: Pair,
+    who: Who,
     watches: BTreeMap<i64, Watch>,
 }
 
@@ -68,8 +74,8 @@ struct Watch {
 }
 
 impl Pair {
-    fn open(ours: &Side, theirs: &Side) -> Pair {
-        Pair { ours: Ear::open(ours.transport()), theirs: Ear::open(theirs.transport()) }
+    fn open(ours: &Side, theirs: &Side, who: &Who) -> Pair {
+        Pair { ours: Ear::open(ours, who), theirs: Ear::open(theirs, who) }
     }
 
     async fn send(&self, request: RequestUnion) {
@@ -79,6 +85,20 @@ impl Pair {
     /// The next answer of both, if it is the same.
     async fn answer(&self, about: &dyn std::fmt::Debug) -> Result<pb::WatchResponse, String> {
         let (ours, theirs) = tokio::join!(self.ours.answer(), self.theirs.answer());
+        equal(about, ours, theirs)
+    }
+
+    /// The same, where an old etcd may tell another reason why it does not let somebody watch.
+    async fn creation(
+        &self,
+        about: &dyn std::fmt::Debug,
+        draw: &Draw,
+    ) -> Result<pb::WatchResponse, String> {
+        let (ours, theirs) = tokio::join!(self.ours.answer(), self.theirs.answer());
+        let theirs = match (&ours, theirs) {
+            (Ok(ours), Ok(theirs)) => Ok(draw.refusal(ours, theirs)),
+            (_, theirs) => theirs,
+        };
         equal(about, ours, theirs)
     }
 
@@ -114,12 +134,10 @@ fn equal<T: PartialEq + std::fmt::Debug>(
 
 impl Watches {
     /// Begins to listen to everything, from the revision after `revision` on.
-    pub(super) async fn begin(
-        ours: &Side,
-        theirs: &Side,
-        revision: i64,
-    ) -> Result<Watches, String> {
-        let everything = Pair::open(ours, theirs);
+    pub(super) async fn begin(draw: &Draw, ours: &Side, theirs: &Side) -> Result<Watches, String> {
+        let revision = draw.revision;
+        let who = if draw.is_guarded() { Who::User(ROOT.into()) } else { Who::Nobody };
+        let everything = Pair::open(ours, theirs, &who);
         let request = pb::WatchCreateRequest {
             key: b"\0"[..].into(),
             range_end: b"\0"[..].into(),
@@ -129,19 +147,19 @@ impl Watches {
         };
         everything.send(RequestUnion::CreateRequest(request.clone())).await;
         let id = everything.answer(&request).await?.watch_id;
-        let streams = (0..STREAMS).map(|_| Stream::open(ours, theirs)).collect();
+        let streams = (0..STREAMS).map(|_| Stream::open(ours, theirs, &who)).collect();
         let past = Past::new(revision + 1);
-        Ok(Watches { everything, id, streams, past, heard: Heard::default() })
+        Ok(Watches { everything, id, streams, past, heard: Heard::default(), alone: 0 })
     }
 
     /// Listens anew, to servers that may be others; what was heard stays.
     pub(super) async fn again(
         self,
+        draw: &Draw,
         ours: &Side,
         theirs: &Side,
-        revision: i64,
     ) -> Result<Watches, String> {
-        let mut new = Watches::begin(ours, theirs, revision).await?;
+        let mut new = Watches::begin(draw, ours, theirs).await?;
         new.heard = self.heard;
         new.past = self.past;
         Ok(new)
@@ -155,20 +173,26 @@ impl Watches {
     ) -> Result<(), String> {
         let n = draw.below(STREAMS);
         let stream = &mut self.streams[n];
+        let request = draw.permitted(request, &stream.who);
         if stream.watches.len() >= WATCHES_MAX {
             return Ok(());
         }
         self.heard.watches += 1;
-        if draw.is_watch_alone(&request) {
-            return stream.refused_alone(request).await;
+        if let Some(reason) = draw.watch_alone(&request, &stream.who) {
+            self.alone += 1;
+            return stream.refused_alone(request, reason).await;
         }
         stream.pair.send(RequestUnion::CreateRequest(request.clone())).await;
-        let created = stream.pair.answer(&request).await?;
+        let created = stream.pair.creation(&request, draw).await?;
         if !created.created {
             return Err(format!("{request:?}: answered by {created:?}"));
         }
         if created.canceled {
-            return Ok(());
+            let is_denied = created.cancel_reason.starts_with(DENIED);
+            return match is_denied && draw.is_silenced() {
+                true => stream.end(request.watch_id).await,
+                false => Ok(()),
+            };
         }
         let start = request.start_revision;
         if start > 0 && start < draw.compacted {
@@ -196,7 +220,8 @@ impl Watches {
         for stream in &mut self.streams {
             for (id, watch) in &mut stream.watches {
                 let due = self.past.told(&watch.request, watch.next, compacted);
-                let events = stream.pair.events(*id, due.len(), &watch.request).await?;
+                let about = (&stream.who, id, &watch.request);
+                let events = stream.pair.events(*id, due.len(), &about).await?;
                 if events != due {
                     let what = "both told other events than a watch of everything";
                     return Err(format!("{:?}: {what}:\n  {events:?}\n  {due:?}", watch.request));
@@ -232,7 +257,7 @@ impl Watches {
                 }
             }
             if draw.below(100) < CLOSE_PERCENT {
-                *stream = Stream::open(ours, theirs);
+                *stream = Stream::open(ours, theirs, &draw.listener());
             }
             if draw.below(100) < PROGRESS_PERCENT && stream.is_present(draw.revision) {
                 let (ours, theirs) = tokio::join!(
@@ -284,8 +309,9 @@ impl Watches {
 }
 
 impl Stream {
-    fn open(ours: &Side, theirs: &Side) -> Stream {
-        Stream { pair: Pair::open(ours, theirs), watches: BTreeMap::new() }
+    fn open(ours: &Side, theirs: &Side, who: &Who) -> Stream {
+        let pair = Pair::open(ours, theirs, who);
+        Stream { pair, who: who.clone(), watches: BTreeMap::new() }
     }
 
     /// Whether every watch has begun: then there is progress to tell.
@@ -302,12 +328,24 @@ impl Stream {
         Ok(())
     }
 
+    /// Ends a watch, if there is one of this id.
+    async fn end(&mut self, id: i64) -> Result<(), String> {
+        match self.watches.remove(&id) {
+            Some(_) => self.cancel(id).await,
+            None => Ok(()),
+        }
+    }
+
     /// What the reference refuses and this etcd does not.
-    async fn refused_alone(&mut self, request: pb::WatchCreateRequest) -> Result<(), String> {
+    async fn refused_alone(
+        &mut self,
+        request: pb::WatchCreateRequest,
+        reason: EtcdError,
+    ) -> Result<(), String> {
         self.pair.ours.send(RequestUnion::CreateRequest(request.clone())).await;
         let answer = self.pair.ours.answer().await?;
         let refused = answer.created && answer.canceled && answer.watch_id == -1;
-        if refused && answer.cancel_reason == NEGATIVE_START {
+        if refused && answer.cancel_reason.ends_with(reason.message()) {
             return Ok(());
         }
         Err(format!("{request:?}: Drystone alone answers {answer:?}"))

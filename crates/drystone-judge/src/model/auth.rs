@@ -162,6 +162,18 @@ impl Auth {
         }
     }
 
+    /// Whether the user may use every key of the range: by the role root, or by permissions.
+    #[must_use]
+    pub fn allows(&self, user: &str, range: &KeyRange, kind: Type) -> bool {
+        self.has_role(user, ROOT) || self.may_use(user, range, kind)
+    }
+
+    /// Whether there is such a user, with this role.
+    #[must_use]
+    pub fn has_role(&self, user: &str, role: &str) -> bool {
+        self.users.get(user).is_some_and(|roles| roles.contains(role))
+    }
+
     /// Looks at each key of the range at which something may begin or end.
     fn may_use(&self, user: &str, range: &KeyRange, kind: Type) -> bool {
         let roles = self.users.get(user).into_iter().flatten();
@@ -180,8 +192,8 @@ impl Auth {
         may(&range.start) && edges.filter(|edge| range.contains(edge)).all(|edge| may(&edge))
     }
 
-    /// Applies a command of the Auth service; `None` when it is another's.
-    pub(super) fn apply(&mut self, command: &InternalRaftRequest) -> Option<Result<(), EtcdError>> {
+    /// Applies a command of the Auth service, whoever makes it; `None` when it is another's.
+    pub fn apply(&mut self, command: &InternalRaftRequest) -> Option<Result<(), EtcdError>> {
         let before = self.clone();
         let result = self.change(command)?;
         let is_enabling = command.auth_enable.is_some();

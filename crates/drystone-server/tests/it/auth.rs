@@ -1,6 +1,7 @@
 //! Access control, as clients meet it.
 
 mod advisories;
+mod order;
 mod random;
 mod secrets;
 mod table;

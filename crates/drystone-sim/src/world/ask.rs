@@ -10,7 +10,7 @@ use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
     self as etcd, InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, ResponseHeader,
 };
-use drystone_api::limits::{LEASE_TTL_SECONDS_MAX, TXN_DEPTH_MAX, TXN_OPS_MAX, txn_depth};
+use drystone_api::limits::{TXN_DEPTH_MAX, TXN_OPS_MAX, txn_depth};
 use drystone_judge::{Outcome, Request, Response};
 use drystone_lease::{Renewed, TimeToLive};
 use drystone_machine::{Answer, NotPrimary, convert, header};
@@ -376,9 +376,6 @@ fn check(request: &Request) -> Result<(), EtcdError> {
         }
         Request::Txn(txn) if txn_depth(txn) > TXN_DEPTH_MAX => return Err(EtcdError::TooManyOps),
         Request::Txn(txn) => validate::txn(&convert::txn(txn.clone()), TXN_OPS_MAX),
-        Request::LeaseGrant(grant) if grant.ttl > LEASE_TTL_SECONDS_MAX => {
-            return Err(EtcdError::LeaseTTLTooLarge);
-        }
         _ => Ok(()),
     };
     // Which of etcd's texts it is does not matter here: it never reaches the log.

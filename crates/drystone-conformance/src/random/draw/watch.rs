@@ -2,8 +2,12 @@
 //! and some that are refused.
 
 use super::Draw;
+use crate::random::call::Who;
+use crate::random::watches::DENIED;
 use bytes::Bytes;
-use drystone_api::etcdserverpb::WatchCreateRequest;
+use drystone_api::errors::EtcdError;
+use drystone_api::etcdserverpb::{WatchCreateRequest, WatchResponse};
+use drystone_types::KeyRange;
 use rand::Rng as _;
 
 /// Ids that are asked for; 0 lets the server choose.
@@ -47,8 +51,54 @@ impl Draw {
         }
     }
 
-    /// Whether only Drystone can be asked to begin this watch.
-    pub(in crate::random) fn is_watch_alone(&self, request: &WatchCreateRequest) -> bool {
-        request.start_revision < 0 && self.etcd.watches_from_negative()
+    /// A request that is refused for want of rights alone, where it is not root's.
+    pub(in crate::random) fn permitted(
+        &self,
+        request: WatchCreateRequest,
+        who: &Who,
+    ) -> WatchCreateRequest {
+        let mut request = request;
+        if self.is_guarded() && !who.is_root() {
+            request.start_revision = request.start_revision.max(0);
+            let range = KeyRange::from_fields(request.key.clone(), request.range_end.clone());
+            if range.is_empty() {
+                request.range_end = Bytes::new();
+            }
+        }
+        request
+    }
+
+    /// What an etcd answered to a watch; where it is old and lets somebody not watch, as Drystone
+    /// does, with Drystone's reason.
+    pub(in crate::random) fn refusal(
+        &self,
+        ours: &WatchResponse,
+        theirs: WatchResponse,
+    ) -> WatchResponse {
+        let denied = |answer: &WatchResponse| {
+            answer.created && answer.canceled && answer.cancel_reason.starts_with(DENIED)
+        };
+        if self.etcd.tells_one_refusal() && denied(ours) && denied(&theirs) {
+            let (watch_id, cancel_reason) = (ours.watch_id, ours.cancel_reason.clone());
+            return WatchResponse { watch_id, cancel_reason, ..theirs };
+        }
+        theirs
+    }
+
+    /// Whether a watch hears nothing after another one with its id was refused.
+    pub(in crate::random) fn is_silenced(&self) -> bool {
+        self.etcd.silences()
+    }
+
+    /// Why Drystone must refuse this watch, if it is the only one that can be asked for it.
+    pub(in crate::random) fn watch_alone(
+        &self,
+        request: &WatchCreateRequest,
+        who: &Who,
+    ) -> Option<EtcdError> {
+        if request.start_revision < 0 && self.etcd.watches_from_negative() {
+            return Some(EtcdError::Compacted);
+        }
+        self.rights.watch_alone(who, request, self.etcd)
     }
 }
