@@ -38,6 +38,7 @@
 //! * Names, numbers and types equal etcd's: a test holds the compiled descriptors against a
 //!   table of facts (`testdata/facts.txt`), in both directions.
 //! * A message of [`raw`] and its namesake in [`etcdserverpb`] encode to the same bytes.
+//! * `Debug` shows no password, no hash of one and no token, of whatever message holds one.
 //! * Decoding bytes from anywhere returns an error at worst; it does not panic, and nesting is
 //!   bounded (see [`limits::TXN_DEPTH_MAX`]).
 
@@ -117,6 +118,7 @@ generated!(
 pub mod errors;
 pub mod limits;
 pub mod raw;
+mod secrets;
 
 /// The compiled descriptors of everything in `proto/`: a serialized
 /// `google.protobuf.FileDescriptorSet` without source information.

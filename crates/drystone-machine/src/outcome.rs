@@ -3,6 +3,7 @@
 use drystone_api::errors::EtcdError;
 use drystone_api::{authpb, etcdserverpb, raw};
 use drystone_types::{LogIndex, RevisionEvents, Term};
+use std::fmt;
 
 /// The answer to one proposal. Headers say the revision only.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +38,7 @@ pub enum Answer {
 }
 
 /// What the answers of the Auth service say besides their header.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum AuthReply {
     /// Nothing more: a change was made, or there was nothing to change.
     Done,
@@ -57,8 +58,25 @@ pub enum AuthReply {
     Permissions(Vec<authpb::Permission>),
 }
 
+/// Shows everything but the token, which is as good as a password.
+impl fmt::Debug for AuthReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("Done"),
+            Self::Status { enabled, revision } => f
+                .debug_struct("Status")
+                .field("enabled", enabled)
+                .field("revision", revision)
+                .finish(),
+            Self::Token(_) => f.debug_tuple("Token").finish_non_exhaustive(),
+            Self::Names(names) => f.debug_tuple("Names").field(names).finish(),
+            Self::Permissions(all) => f.debug_tuple("Permissions").field(all).finish(),
+        }
+    }
+}
+
 /// What became of simple tokens. Every member keeps them alike.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum TokenChange {
     /// A token counts for a user from now on.
     Issued {
@@ -71,6 +89,19 @@ pub enum TokenChange {
     UserDropped(String),
     /// No token counts any more: permissions are not asked for.
     AllDropped,
+}
+
+/// Shows everything but the token.
+impl fmt::Debug for TokenChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Issued { user, token: _ } => {
+                f.debug_struct("Issued").field("user", user).finish_non_exhaustive()
+            }
+            Self::UserDropped(user) => f.debug_tuple("UserDropped").field(user).finish(),
+            Self::AllDropped => f.write_str("AllDropped"),
+        }
+    }
 }
 
 /// One proposal that was applied, and its answer.
@@ -101,4 +132,19 @@ pub struct Output {
     pub tokens: Vec<TokenChange>,
     /// The term of the newest leader whose first entry was among them.
     pub leader_entry: Option<Term>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_token_is_shown() {
+        let token = "hsuEZDJyIutCAcuV.44".to_owned();
+        let reply = AuthReply::Token(token.clone());
+        let answer = Answer::Auth { header: None, reply };
+        let issued = TokenChange::Issued { user: "ada".to_owned(), token };
+        let shown = format!("{answer:?} {issued:?}");
+        assert_eq!(shown, "Auth { header: None, reply: Token(..) } Issued { user: \"ada\", .. }");
+    }
 }

@@ -216,8 +216,9 @@ impl Fetch {
         let path = format!("/members/promote/{}", id.0);
         let mut question = Question::post(&path, "application/json", Vec::new());
         if let Some(token) = token {
-            let token = HeaderValue::from_str(token)
+            let mut token = HeaderValue::from_str(token)
                 .map_err(|_| CallError::Malformed("reached with such a token"))?;
+            token.set_sensitive(true);
             question.headers.insert(AUTHORIZATION, token);
         }
         let (answer, body) = self.ask(url, question).await?;

@@ -7,6 +7,7 @@ pub struct UserAddOptions {
 }
 /// Stored record of a user.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct User {
     #[prost(bytes = "bytes", tag = "1")]
     pub name: ::prost::bytes::Bytes,
