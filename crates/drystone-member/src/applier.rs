@@ -129,7 +129,8 @@ impl<R> Applier<R> {
             events: Vec::new(),
             membership: Vec::new(),
             cluster_changed: true,
-            tokens: Vec::new(),
+            // Which of them ended in what this member did not apply, nobody tells it.
+            tokens: vec![TokenChange::AllDropped],
             reads: self.finished_reads(),
             applied,
             flush_wanted: false,

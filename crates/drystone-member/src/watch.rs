@@ -199,6 +199,10 @@ pub fn watch_response(response: Response, header: Option<ResponseHeader>) -> Wat
             message.canceled = true;
             message.cancel_reason = reason.into_owned();
         }
+        ResponseKind::Revoked { reason } => {
+            message.canceled = true;
+            message.cancel_reason = reason.into_owned();
+        }
         ResponseKind::Canceled { compact_revision } => {
             message.canceled = true;
             // What tells a compacted start from a wish of the client: etcd gives no reason text.

@@ -3,9 +3,13 @@
 use slog::{Drain, KV, Key, Level, Logger, Never, OwnedKVList, Record, Serializer};
 use std::fmt;
 
+/// What the core names entries and whole messages by. They hold keys, values, hashes of
+/// passwords and the words of tokens, none of which belongs into a log.
+const WITH_ENTRIES: [&str; 2] = ["ents", "msg"];
+
 /// A logger that hands the core's lines to `tracing`, two levels more quietly: what the core
-/// calls information is this crate's debug, and its per-message lines, which show entries, are
-/// trace.
+/// calls information is this crate's debug, and its lines about each message are trace. It shows
+/// no entry.
 pub(crate) fn logger() -> Logger {
     Logger::root(TracingDrain, slog::o!())
 }
@@ -46,6 +50,28 @@ struct Pairs<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
 impl Serializer for Pairs<'_, '_> {
     fn emit_arguments(&mut self, key: Key, value: &fmt::Arguments<'_>) -> slog::Result {
+        if WITH_ENTRIES.contains(&key) {
+            return Ok(());
+        }
         write!(self.0, " {key}={value}").map_err(slog::Error::Fmt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(record: &Record<'_>) -> String {
+        Line { record, values: &slog::o!("raft_id" => 1).into() }.to_string()
+    }
+
+    #[test]
+    fn no_entry_is_shown() {
+        let line = shown(&Record::new(
+            &slog::record_static!(Level::Trace, ""),
+            &format_args!("appended"),
+            slog::b!("ents" => "secret", "msg" => "secret", "term" => 7),
+        ));
+        assert_eq!(line, "appended term=7 raft_id=1");
     }
 }

@@ -47,9 +47,9 @@ impl Cluster for ClusterService {
     ) -> Result<Response<MemberAddResponse>, Status> {
         let (caller, request) = split(request);
         let authorized = self.shared.authorize_change(&caller, request).await?;
-        let (request, _) = authorized.into_parts();
+        let (request, authority) = authorized.into_parts();
         let urls = check_urls(&request.peer_ur_ls).map_err(|_| EtcdError::MemberBadURLs)?;
-        let member = self.shared.add_member(urls, request.is_learner).await?;
+        let member = self.shared.add_member(&authority, urls, request.is_learner).await?;
         Ok(Response::new(MemberAddResponse {
             header: self.shared.header(0),
             member: Some(wire_member(member)),
@@ -63,8 +63,8 @@ impl Cluster for ClusterService {
     ) -> Result<Response<MemberRemoveResponse>, Status> {
         let (caller, request) = split(request);
         let authorized = self.shared.authorize_change(&caller, request).await?;
-        let (request, _) = authorized.into_parts();
-        self.shared.remove_member(MemberId(request.id)).await?;
+        let (request, authority) = authorized.into_parts();
+        self.shared.remove_member(&authority, MemberId(request.id)).await?;
         let mut members = self.shared.members();
         // A member that was removed itself may not have applied that.
         members.retain(|member| member.id != request.id);
@@ -78,8 +78,9 @@ impl Cluster for ClusterService {
     ) -> Result<Response<MemberUpdateResponse>, Status> {
         let (caller, request) = split(request);
         let authorized = self.shared.authorize_change(&caller, request).await?;
-        let (request, _) = authorized.into_parts();
-        self.shared.update_member(MemberId(request.id), request.peer_ur_ls).await?;
+        let (request, authority) = authorized.into_parts();
+        let id = MemberId(request.id);
+        self.shared.update_member(&authority, id, request.peer_ur_ls).await?;
         let members = wire(self.shared.members());
         Ok(Response::new(MemberUpdateResponse { header: self.shared.header(0), members }))
     }
@@ -90,8 +91,9 @@ impl Cluster for ClusterService {
     ) -> Result<Response<MemberPromoteResponse>, Status> {
         let (caller, request) = split(request);
         let authorized = self.shared.authorize_change(&caller, request).await?;
-        let (request, _) = authorized.into_parts();
-        let members = self.shared.promote_member(MemberId(request.id), &caller).await?;
+        let (request, authority) = authorized.into_parts();
+        let id = MemberId(request.id);
+        let members = self.shared.promote_member(&authority, id, &caller).await?;
         let members = wire(members);
         Ok(Response::new(MemberPromoteResponse { header: self.shared.header(0), members }))
     }

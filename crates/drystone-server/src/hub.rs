@@ -4,11 +4,15 @@
 
 use crate::access::{Authority, Authorized};
 use crate::shared::View;
+use crate::watch::cancel_reason;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::WatchCreateRequest;
+use drystone_auth::{Auth, Identity, Need};
+use drystone_machine::convert;
 use drystone_member::{Feed, LazyHistory, watch_create};
 use drystone_mvcc::Snapshot;
-use drystone_types::RevisionEvents;
+use drystone_types::{KeyRange, RevisionEvents};
 use drystone_watch::{Hub, Response, Stats, StreamId, WatchId};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
@@ -111,6 +115,14 @@ impl HubHandle {
     }
 }
 
+/// An open stream, as the hub's thread knows it.
+struct Outlet {
+    /// The way to its task.
+    responses: mpsc::Sender<Vec<Response>>,
+    /// Who made its newest watcher. All calls of a stream come with one token.
+    user: Option<String>,
+}
+
 /// The hub's thread.
 pub(crate) struct HubThread {
     hub: Hub,
@@ -118,8 +130,10 @@ pub(crate) struct HubThread {
     commands: Receiver<Command>,
     view: Arc<RwLock<View>>,
     origin: Instant,
-    /// The way to each open stream's task. Only ever looked up.
-    outlets: HashMap<StreamId, mpsc::Sender<Vec<Response>>>,
+    /// The open streams. No order of theirs can be seen.
+    outlets: HashMap<StreamId, Outlet>,
+    /// The users, roles and permissions that all watchers were held against.
+    auth: Arc<Auth>,
     /// Who waits until the hub rests.
     resting: Vec<oneshot::Sender<Stats>>,
 }
@@ -134,6 +148,7 @@ impl HubThread {
         origin: Instant,
     ) -> Self {
         let (revision, compacted) = handle.feed.lock().position();
+        let auth = view.read().auth();
         Self {
             hub: Hub::new(config, seed, revision, compacted),
             handle,
@@ -141,6 +156,7 @@ impl HubThread {
             view,
             origin,
             outlets: HashMap::new(),
+            auth,
             resting: Vec::new(),
         }
     }
@@ -182,7 +198,7 @@ impl HubThread {
         match command {
             Command::Open(responses, reply) => {
                 let stream = self.hub.open_stream(self.origin.elapsed());
-                self.outlets.insert(stream, responses);
+                self.outlets.insert(stream, Outlet { responses, user: None });
                 if reply.send(stream).is_err() {
                     self.close(stream);
                 }
@@ -190,8 +206,7 @@ impl HubThread {
             Command::Close(stream) => self.close(stream),
             Command::Create(stream, create) => {
                 self.publish();
-                let (create, _) = create.into_parts();
-                self.hub.create(stream, watch_create(create));
+                self.create(stream, *create);
             }
             Command::Refuse(stream, reason) => {
                 self.publish();
@@ -206,6 +221,39 @@ impl HubThread {
             }
             Command::Rest(waiter) => self.resting.push(waiter),
             Command::Replaced | Command::Fed | Command::Stop => {}
+        }
+    }
+
+    /// Makes a watcher, unless the right to it was taken away after it was given.
+    fn create(&mut self, stream: StreamId, create: Authorized<WatchCreateRequest>) {
+        let Some(outlet) = self.outlets.get_mut(&stream) else { return };
+        let (create, authority) = create.into_parts();
+        outlet.user = authority.who().map(|who| who.user.clone());
+        let create = watch_create(create);
+        match may_hear(&self.auth, outlet.user.as_deref(), &create.range) {
+            Ok(()) => {
+                self.hub.create(stream, create);
+            }
+            Err(error) => self.hub.refuse(stream, cancel_reason(error)),
+        }
+    }
+
+    /// Ends the watchers of those who lost the right to their keys. (etcd's hear on for as long
+    /// as their stream lives.)
+    fn follow_rights(&mut self) {
+        let latest = self.view.read().auth();
+        if Arc::ptr_eq(&latest, &self.auth) {
+            return;
+        }
+        self.auth = latest;
+        for (stream, outlet) in &self.outlets {
+            let user = outlet.user.as_deref();
+            let error = match user {
+                Some(_) => EtcdError::PermissionDenied,
+                None => EtcdError::UserEmpty,
+            };
+            let lost = |range: &KeyRange| may_hear(&self.auth, user, range).is_err();
+            self.hub.revoke(*stream, &cancel_reason(error), lost);
         }
     }
 
@@ -224,6 +272,9 @@ impl HubThread {
     fn publish(&mut self) {
         self.handle.fed.store(false, Ordering::Release);
         let fed = self.handle.feed.lock().take();
+        // Permissions are published before the changes that follow them: what they are now is
+        // no older than anything in the feed, so nobody hears of it who lost the right before.
+        self.follow_rights();
         let history = self.history();
         fed.publish(&mut self.hub, &history);
     }
@@ -242,7 +293,8 @@ impl HubThread {
 
     /// Moves a stream's responses to its task, as far as the task has room.
     fn pump(&mut self, stream: StreamId) {
-        let Some(responses) = self.outlets.get(&stream).cloned() else { return };
+        let Some(outlet) = self.outlets.get(&stream) else { return };
+        let responses = outlet.responses.clone();
         while self.hub.has_output(stream) {
             match responses.try_reserve() {
                 Ok(permit) => permit.send(self.hub.drain(stream, PIECE_BYTES)),
@@ -255,6 +307,17 @@ impl HubThread {
             }
         }
     }
+}
+
+/// Whether somebody may hear of the keys in a range now. Who he is was found out when he asked
+/// for a watcher; that users or roles changed since is no reason by itself.
+fn may_hear(auth: &Auth, user: Option<&str>, range: &KeyRange) -> Result<(), EtcdError> {
+    let user = user.map(str::to_owned);
+    let who = user.map(|user| Identity { user, revision: auth.revision() });
+    if auth.is_open_to(who.as_ref()) {
+        return Ok(());
+    }
+    auth.decide(who.as_ref(), &[Need::Read(range.clone())]).map_err(convert::denial)
 }
 
 /// Capacity of the channel between the hub and a stream's task.

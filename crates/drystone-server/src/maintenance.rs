@@ -217,8 +217,8 @@ impl Maintenance for MaintenanceService {
         request: Request<MoveLeaderRequest>,
     ) -> Result<Response<MoveLeaderResponse>, Status> {
         let (caller, request) = split(request);
-        let (request, _) = self.shared.authorize(&caller, request).await?.into_parts();
-        self.shared.move_leader(MemberId(request.target_id)).await?;
+        let (request, authority) = self.shared.authorize(&caller, request).await?.into_parts();
+        self.shared.move_leader(&authority, MemberId(request.target_id)).await?;
         Ok(Response::new(MoveLeaderResponse { header: None }))
     }
 

@@ -223,9 +223,9 @@ impl Answers for PeerHandler {
             let caller = Caller::passed_on(token.as_deref());
             let request = MemberPromoteRequest { id: id.0 };
             let allowed = shared.authorize_change(&caller, request).await;
-            let allowed = allowed.map_err(|error| PromoteRefused::Other(error.to_string()));
-            allowed?;
-            match shared.promote_here(id).await {
+            let allowed = allowed.map_err(|error| PromoteRefused::Other(error.to_string()))?;
+            let (_, authority) = allowed.into_parts();
+            match shared.promote_here(&authority, id).await {
                 Ok(()) => Ok(shared.members().into_iter().map(tell).collect()),
                 Err(EtcdError::MemberNotFound) => Err(PromoteRefused::NotFound),
                 Err(EtcdError::MemberNotLearner) => Err(PromoteRefused::NotLearner),

@@ -1,6 +1,6 @@
 //! Changes of membership: checked here, proposed, and answered when raft has taken them over.
 
-use crate::access::Caller;
+use crate::access::{Authority, Caller};
 use crate::shared::{Input, Shared};
 use crate::strict::{Contact, Standing};
 use drystone_api::errors::EtcdError;
@@ -30,6 +30,7 @@ impl Shared {
     /// etcd's; after a timeout the change may yet be made.
     pub(crate) async fn add_member(
         &self,
+        authority: &Authority,
         peer_urls: Vec<String>,
         is_learner: bool,
     ) -> Result<Member, EtcdError> {
@@ -39,7 +40,7 @@ impl Shared {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let id = member_id(&peer_urls, "", Some(now.as_secs()));
         let member = Member { id: id.0, peer_urls, is_learner, ..Member::default() };
-        self.change(Change::Add(member.clone())).await?;
+        self.change(authority, Change::Add(member.clone())).await?;
         Ok(member)
     }
 
@@ -47,7 +48,11 @@ impl Shared {
     ///
     /// # Errors
     /// As [`Shared::add_member`].
-    pub(crate) async fn remove_member(&self, id: MemberId) -> Result<(), EtcdError> {
+    pub(crate) async fn remove_member(
+        &self,
+        authority: &Authority,
+        id: MemberId,
+    ) -> Result<(), EtcdError> {
         if self.config.strict_reconfig_check {
             self.standing(&self.membership()).may_remove(id)?;
         }
@@ -55,7 +60,7 @@ impl Shared {
         if is_member && self.status.leader() == Some(id) {
             self.relieve(id).await;
         }
-        let removed = self.change(Change::Remove(id));
+        let removed = self.change(authority, Change::Remove(id));
         if id != self.member {
             return removed.await;
         }
@@ -74,27 +79,31 @@ impl Shared {
     /// As [`Shared::add_member`].
     pub(crate) async fn update_member(
         &self,
+        authority: &Authority,
         id: MemberId,
         peer_urls: Vec<String>,
     ) -> Result<(), EtcdError> {
-        self.change(Change::Update(Member { id: id.0, peer_urls, ..Member::default() })).await
+        let update = Change::Update(Member { id: id.0, peer_urls, ..Member::default() });
+        self.change(authority, update).await
     }
 
     /// Makes a learner a voter. Only the leader knows whether it has caught up, so another
-    /// member asks the leader.
+    /// member asks the leader, who asks `caller` for the right anew.
     ///
     /// # Errors
     /// As [`Shared::add_member`].
     pub(crate) async fn promote_member(
         &self,
+        authority: &Authority,
         id: MemberId,
         caller: &Caller,
     ) -> Result<Vec<Member>, EtcdError> {
-        match self.promote_here(id).await {
+        match self.promote_here(authority, id).await {
             Ok(()) => Ok(self.members()),
             Err(EtcdError::NotLeader) => {
                 let limit = self.config.request_timeout();
-                let asked = tokio::time::timeout(limit, self.promote_there(id, caller)).await;
+                let there = self.promote_there(authority, id, caller);
+                let asked = tokio::time::timeout(limit, there).await;
                 asked.unwrap_or(Err(EtcdError::Timeout))
             }
             Err(error) => Err(error),
@@ -105,7 +114,11 @@ impl Shared {
     ///
     /// # Errors
     /// As [`Shared::add_member`]; [`EtcdError::NotLeader`] on any other member.
-    pub(crate) async fn promote_here(&self, id: MemberId) -> Result<(), EtcdError> {
+    pub(crate) async fn promote_here(
+        &self,
+        authority: &Authority,
+        id: MemberId,
+    ) -> Result<(), EtcdError> {
         let (reply, answer) = oneshot::channel();
         self.send(Input::CheckLearner(id, reply))?;
         match answer.await.map_err(|_| EtcdError::Stopped)? {
@@ -118,11 +131,16 @@ impl Shared {
         if self.config.strict_reconfig_check {
             self.standing(&self.membership()).may_promote()?;
         }
-        self.change(Change::Promote(id)).await
+        self.change(authority, Change::Promote(id)).await
     }
 
     /// Asks whoever leads, until one answers.
-    async fn promote_there(&self, id: MemberId, caller: &Caller) -> Result<Vec<Member>, EtcdError> {
+    async fn promote_there(
+        &self,
+        authority: &Authority,
+        id: MemberId,
+        caller: &Caller,
+    ) -> Result<Vec<Member>, EtcdError> {
         loop {
             for url in self.leader_urls() {
                 match self.fetch.promote_member(&url, id, caller.token()).await {
@@ -142,7 +160,7 @@ impl Shared {
                 }
             }
             if self.status.is_leader.load(Ordering::Acquire) {
-                return self.promote_here(id).await.map(|()| self.members());
+                return self.promote_here(authority, id).await.map(|()| self.members());
             }
             tokio::time::sleep(FORWARD_PAUSE).await;
         }
@@ -152,7 +170,7 @@ impl Shared {
     ///
     /// # Errors
     /// [`EtcdError::NotLeader`], [`EtcdError::BadLeaderTransferee`], or that it took too long.
-    pub(crate) async fn move_leader(&self, to: MemberId) -> Result<(), EtcdError> {
+    pub(crate) async fn move_leader(&self, _: &Authority, to: MemberId) -> Result<(), EtcdError> {
         if !self.status.is_leader.load(Ordering::Acquire) {
             return Err(EtcdError::NotLeader);
         }
@@ -200,11 +218,12 @@ impl Shared {
         tokio::time::timeout(limit, seen).await.is_ok()
     }
 
-    /// Proposes a change and waits until raft has taken it over here.
+    /// Proposes a change that somebody has leave to make, and waits until raft has taken it
+    /// over here. The entry does not say who asked: the machine applies it whoever did.
     ///
     /// # Errors
     /// Why the machine refused it; after a timeout it may yet be made.
-    pub(crate) async fn change(&self, change: Change) -> Result<(), EtcdError> {
+    pub(crate) async fn change(&self, _: &Authority, change: Change) -> Result<(), EtcdError> {
         if self.stopping.load(Ordering::Acquire) {
             return Err(EtcdError::Stopped);
         }

@@ -4,6 +4,7 @@
 //! is lost. So the old entry is removed, and a learner with a new id and the same peer URLs is
 //! added, which begins with an empty log. It is promoted like any learner when it has caught up.
 
+use crate::access::Authority;
 use crate::resolve::same_text;
 use crate::shared::Shared;
 use crate::strict::Contact;
@@ -53,13 +54,15 @@ impl Shared {
             let standing = self.standing(&membership);
             standing.may_remove(old).and_then(|()| standing.may_lose(old)).map_err(refused)?;
             tracing::warn!(member = %old, name = replacement.name, "removing a member that says it lost its data");
-            self.change(Change::Remove(old)).await.map_err(refused)?;
+            let own = Authority::of_this_member();
+            self.change(&own, Change::Remove(old)).await.map_err(refused)?;
         }
         if left != Left::Nothing {
             let Replacement { new, peer_urls, .. } = replacement;
             let learner = Member { id: new.0, peer_urls, is_learner: true, ..Member::default() };
             tracing::info!(member = %new, "adding a learner in its place");
-            self.change(Change::Add(learner)).await.map_err(refused)?;
+            let own = Authority::of_this_member();
+            self.change(&own, Change::Add(learner)).await.map_err(refused)?;
         }
         Ok(self.members())
     }
@@ -81,7 +84,7 @@ impl Shared {
             return Ok(self.members());
         }
         self.standing(&membership).may_promote().map_err(refused)?;
-        self.promote_here(id).await.map_err(refused)?;
+        self.promote_here(&Authority::of_this_member(), id).await.map_err(refused)?;
         Ok(self.members())
     }
 }

@@ -412,6 +412,9 @@ async fn announce<A: Accept<C>, C: Connection>(
             _ = stop.changed() => return,
         }
     }
+    // Entries that were applied before may have made tokens known anew that ended long ago: a
+    // member that comes back knows none.
+    shared.tokens.end_all();
     tracing::info!(
         name = shared.config.name,
         urls = shared.config.advertise_client_urls.join(","),

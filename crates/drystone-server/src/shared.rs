@@ -133,6 +133,11 @@ impl View {
         }
     }
 
+    /// Users, roles and permissions, as this member has applied them.
+    pub(crate) fn auth(&self) -> Arc<Auth> {
+        self.auth.latest()
+    }
+
     /// The way to the keys. For a client's request [`Shared::snapshot`] is the right way.
     pub(crate) fn reader(&self, _: &Authority) -> &Reader {
         &self.reader
@@ -243,7 +248,7 @@ impl Shared {
 
     /// Users, roles and permissions, as this member has applied them.
     pub(crate) fn auth(&self) -> Arc<Auth> {
-        self.view.read().auth.latest()
+        self.view.read().auth()
     }
 
     /// A response's header.

@@ -160,7 +160,7 @@ async fn command(
 
 /// Why a watcher is refused, in the words of Go's gRPC: clients look for them inside the reason.
 /// What has no text of its own there is a denied permission, as in etcd.
-fn cancel_reason(error: EtcdError) -> String {
+pub(crate) fn cancel_reason(error: EtcdError) -> String {
     let told = match error {
         EtcdError::UserEmpty | EtcdError::InvalidAuthToken | EtcdError::AuthOldRevision => error,
         _ => EtcdError::PermissionDenied,

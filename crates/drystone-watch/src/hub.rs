@@ -17,6 +17,7 @@ use crate::stream::Stream;
 use crate::watcher::{Pending, State, Watcher};
 use crate::{Config, Create, Response, ResponseKind, StreamId, WatchId};
 use drystone_probe::{mark, planted};
+use drystone_types::KeyRange;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -240,6 +241,28 @@ impl Hub {
         self.push_control(stream_slot, Response::control(watch_id, self.revision, kind));
         self.answer_progress(stream_slot);
         true
+    }
+
+    /// Takes away the watchers of a stream whose keys its client may not hear of any more, and
+    /// queues an answer for each, also for those that compaction has passed. What was queued
+    /// before still comes. Returns how many there were.
+    pub fn revoke(
+        &mut self,
+        stream: StreamId,
+        reason: &str,
+        mut lost: impl FnMut(&KeyRange) -> bool,
+    ) -> usize {
+        let Some(&stream_slot) = self.stream_slots.get(&stream) else { return 0 };
+        let watchers = self.streams[stream_slot].watchers.iter().map(|(id, slot)| (*id, *slot));
+        let ended: Vec<(WatchId, Slot)> =
+            watchers.filter(|(_, slot)| lost(&self.watchers[*slot].wants.range)).collect();
+        for (watch_id, slot) in &ended {
+            self.remove_watcher(*slot);
+            let kind = ResponseKind::Revoked { reason: reason.to_owned().into() };
+            self.push_control(stream_slot, Response::control(*watch_id, self.revision, kind));
+        }
+        self.answer_progress(stream_slot);
+        ended.len()
     }
 
     /// The store let go of everything before `revision`: watchers that still need some of it

@@ -49,6 +49,11 @@ pub enum ResponseKind {
         /// The `cancel_reason`.
         reason: Cow<'static, str>,
     },
+    /// The watcher is no more, by no wish of the client: `canceled`.
+    Revoked {
+        /// The `cancel_reason`.
+        reason: Cow<'static, str>,
+    },
     /// The watcher is no more: `canceled`.
     Canceled {
         /// The first revision that can be watched, when the watcher fell behind it; otherwise

@@ -9,6 +9,7 @@ mod leader;
 mod leases;
 mod log;
 mod stall;
+mod tokens;
 
 use cluster::Cluster;
 use drystone_wal::testing::CrashMode;

@@ -1,11 +1,14 @@
 //! Access control, as clients meet it.
 
 mod advisories;
+mod log;
+mod members;
 mod order;
-mod random;
 mod secrets;
+mod sweep;
 mod table;
 mod tokens;
+mod watching;
 
 use crate::READY_MAX;
 use bytes::Bytes;

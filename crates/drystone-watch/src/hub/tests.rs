@@ -149,6 +149,32 @@ fn compaction_ends_watchers_that_need_what_is_gone() {
 }
 
 #[test]
+fn a_watcher_whose_keys_were_taken_away_hears_so_and_nothing_after() {
+    let (mut fixture, stream) = fixture();
+    let one = |key: &'static str| Create::new(KeyRange::key(key));
+    let lost = fixture.hub.create(stream, one("a")).unwrap();
+    let kept = fixture.hub.create(stream, one("b")).unwrap();
+    fixture.put("a", "1");
+    let taken = fixture.hub.revoke(stream, "denied", |range| range.contains(b"a"));
+    assert_eq!(taken, 1);
+    fixture.put("a", "2");
+    fixture.put("b", "3");
+    let responses = fixture.drain(stream);
+    let told: Vec<_> = responses.iter().map(|told| (told.watch_id, told.kind.clone())).collect();
+    let revoked = ResponseKind::Revoked { reason: "denied".into() };
+    assert_eq!(
+        told,
+        [
+            (lost, ResponseKind::Created),
+            (kept, ResponseKind::Created),
+            (lost, ResponseKind::Events),
+            (lost, revoked),
+            (kept, ResponseKind::Events),
+        ]
+    );
+}
+
+#[test]
 fn a_delete_of_two_keys_is_one_response_with_what_was_there() {
     let (mut fixture, stream) = fixture();
     fixture.hub.create(stream, Create { prev_kv: true, ..all() });

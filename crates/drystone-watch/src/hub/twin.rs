@@ -85,6 +85,7 @@ enum Action {
     Close(usize),
     Create { stream: usize, create: Create, start: Start },
     Cancel { stream: usize, id: i64 },
+    Revoke { stream: usize, key: u8 },
     Refuse(usize),
     Progress(usize),
     Drain { stream: usize, bytes_max: usize },
@@ -155,6 +156,8 @@ fn action() -> impl Strategy<Value = Action> {
         8 => (stream.clone(), create(), start())
             .prop_map(|(stream, create, start)| Action::Create { stream, create, start }),
         3 => (stream.clone(), -2_i64..6).prop_map(|(stream, id)| Action::Cancel { stream, id }),
+        1 => (stream.clone(), 0_u8..4)
+            .prop_map(|(stream, key)| Action::Revoke { stream, key: b'a' + key }),
         1 => stream.clone().prop_map(Action::Refuse),
         4 => stream.clone().prop_map(Action::Progress),
         10 => (stream, prop_oneof![0_usize..300, Just(usize::MAX)])
@@ -213,6 +216,7 @@ enum Answer {
     Created { id: WatchId, header: i64, create: Create, start: i64 },
     Refused(&'static str),
     Canceled(WatchId),
+    Revoked(WatchId),
 }
 
 #[derive(Debug)]
@@ -275,6 +279,17 @@ impl World {
                 prop_assert_eq!(self.hub.cancel(client.stream, WatchId(id)), known);
                 if known {
                     client.answers.push_back(Answer::Canceled(WatchId(id)));
+                }
+            }
+            Action::Revoke { stream, key } if stream < self.clients.len() => {
+                let client = &mut self.clients[stream];
+                let lost = |range: &KeyRange| range.contains(&[key]);
+                let ids = client.ids.iter().filter(|(_, create)| lost(&create.range));
+                let ids: Vec<WatchId> = ids.map(|(id, _)| *id).collect();
+                prop_assert_eq!(self.hub.revoke(client.stream, "lost", lost), ids.len());
+                for id in ids {
+                    client.ids.remove(&id);
+                    client.answers.push_back(Answer::Revoked(id));
                 }
             }
             Action::Refuse(client) if client < self.clients.len() => {
@@ -448,6 +463,13 @@ impl World {
                 prop_assert_eq!(id, WatchId::NONE);
                 let due = self.clients[client].answers.pop_front();
                 prop_assert!(matches!(due, Some(Answer::Refused(due)) if due == reason));
+            }
+            ResponseKind::Revoked { reason } => {
+                prop_assert_eq!(reason, "lost");
+                let client = &mut self.clients[client];
+                let due = client.answers.pop_front();
+                prop_assert!(matches!(due, Some(Answer::Revoked(due)) if due == id));
+                prop_assert!(client.receivers.remove(&id).is_some());
             }
             ResponseKind::Canceled { compact_revision: 0 } => {
                 let client = &mut self.clients[client];
