@@ -2,6 +2,7 @@
 //! port.
 
 use crate::harness::*;
+use crate::snapshots::{snapshot_at, wire};
 use bytes::{BufMut, BytesMut};
 use drystone_peer::Config;
 use std::time::Duration;
@@ -123,4 +124,46 @@ async fn a_version_that_is_none_is_refused_in_words() {
         }
     }
     a.stop().await;
+}
+
+/// Two snapshots in quick succession ended the one who received them. Here one comes in at a
+/// time; who comes meanwhile is told so and leaves nothing.
+#[tokio::test]
+async fn etcd_18055_snapshots_in_quick_succession_come_in_whole_or_not_at_all() {
+    const ROUNDS: u64 = 30;
+    let b = Node::start(B).await;
+    let headers = with(raft_headers(A), "X-Drystone-Snapshot", "1");
+    let send = |index: u64| {
+        let (address, headers) = (b.address.clone(), headers.clone());
+        let body = wire(&snapshot_at(index), &vec![b'd'; 30_000]);
+        async move { raw(&address, "POST", "/raft/snapshot", &headers, &body).await }
+    };
+    let mut taken = Vec::new();
+    for round in 1..=ROUNDS {
+        let indexes = [2 * round, 2 * round + 1];
+        let (first, second) = tokio::join!(send(indexes[0]), send(indexes[1]));
+        for (index, answer) in indexes.into_iter().zip([first, second]) {
+            if answer.status == 204 {
+                taken.push(index);
+            } else {
+                assert_eq!(answer.status, 500, "{answer:?}");
+                assert!(answer.body.contains("another one is being received"), "{answer:?}");
+            }
+        }
+    }
+    let received = b.member.seen.lock().unwrap().received.clone();
+    let mut indexes: Vec<_> = received
+        .iter()
+        .map(|(message, dir)| {
+            assert_eq!(std::fs::read(dir.join("f")).unwrap().len(), 30_000);
+            message.snapshot.as_ref().unwrap().index.0
+        })
+        .collect();
+    indexes.sort_unstable();
+    taken.sort_unstable();
+    assert_eq!(indexes, taken);
+    assert!(!taken.is_empty());
+    let kept = std::fs::read_dir(b.member.dir.path()).unwrap().count();
+    assert_eq!(kept, taken.len(), "what was refused leaves nothing");
+    b.stop().await;
 }

@@ -12,10 +12,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 fn message() -> Message {
+    snapshot_at(17)
+}
+
+pub(crate) fn snapshot_at(index: u64) -> Message {
     let mut message = Message::new(MessageKind::Snapshot, A, B, Term(3));
     message.snapshot = Some(SnapshotMeta {
         conf_state: ConfState { voters: vec![A], learners: vec![B] },
-        index: LogIndex(17),
+        index: LogIndex(index),
         term: Term(3),
         data: "{}".into(),
     });
@@ -133,7 +137,7 @@ async fn what_the_member_refuses_or_the_source_breaks_leaves_nothing() {
 }
 
 /// A snapshot of one file as it goes over the wire.
-fn wire(message: &Message, data: &[u8]) -> BytesMut {
+pub(crate) fn wire(message: &Message, data: &[u8]) -> BytesMut {
     let mut out = BytesMut::new();
     encode_frame(message, &mut out);
     let start = out.len();
