@@ -56,7 +56,7 @@ impl Cache {
         self.current.remove(revision);
     }
 
-    #[cfg(test)]
+    /// Bytes that it holds.
     pub(crate) fn bytes(&self) -> usize {
         let caches = [&self.current, &self.replaced];
         caches.iter().flat_map(|lru| lru.shards.iter()).map(|shard| shard.lock().bytes).sum()

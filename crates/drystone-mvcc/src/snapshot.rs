@@ -40,6 +40,12 @@ impl Reader {
         self.shared.published.load().revision
     }
 
+    /// Bytes of pairs that are kept in memory.
+    #[must_use]
+    pub fn cached_bytes(&self) -> usize {
+        self.shared.cache.bytes()
+    }
+
     /// Marks of the rolling digest, ascending: of the newest revision, of ever fewer older ones,
     /// and of the oldest there is one of. At least one, about twenty at most.
     #[must_use]

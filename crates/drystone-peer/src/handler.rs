@@ -9,6 +9,7 @@ use drystone_types::MemberId;
 use futures::future::BoxFuture;
 use std::any::Any;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The way into the member. No method may wait: they are called on network tasks, and some of
 /// them from inside [`Transport::send`](crate::Transport::send), on the caller's own thread.
@@ -68,6 +69,31 @@ pub trait Snapshots: Send + Sync + 'static {
     /// # Errors
     /// The snapshot is not wanted; the transport deletes `dir`.
     fn snapshot_received(&self, message: Message, dir: PathBuf) -> Result<(), StepRefused>;
+
+    /// A transfer began or ended: for those who count them. Must not block.
+    fn transferred(&self, _transfer: &Transfer) {}
+}
+
+/// A snapshot on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// The far end; `None` while the message that names the sender has not come.
+    pub peer: Option<MemberId>,
+    /// True for one that comes in.
+    pub incoming: bool,
+    /// Where it is.
+    pub phase: Phase,
+}
+
+/// Where a snapshot's transfer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It began. Told of those that come in, once their sender is known.
+    Begun,
+    /// It was taken over, after so long.
+    Done(Duration),
+    /// It broke off, or was refused.
+    Failed,
 }
 
 /// One file of a snapshot.

@@ -79,8 +79,8 @@ pub use digest::DigestMark;
 pub use error::CallError;
 pub use fetch::{Fetch, FetchError};
 pub use handler::{
-    Answers, Handler, HashKvRefused, Inbox, LeaseRefused, PromoteRefused, ReplaceRefused,
-    SnapshotFile, SnapshotSource, Snapshots, StepRefused,
+    Answers, Handler, HashKvRefused, Inbox, LeaseRefused, Phase, PromoteRefused, ReplaceRefused,
+    SnapshotFile, SnapshotSource, Snapshots, StepRefused, Transfer,
 };
 pub use info::{
     ClusterInfo, HashKv, MemberInfo, Replacement, VersionInfo, members_from_json, members_to_json,

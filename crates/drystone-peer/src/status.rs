@@ -27,6 +27,8 @@ pub struct PeerStatus {
     pub message_stream: bool,
     /// Smoothed time of a small request and its answer.
     pub round_trip: Option<Duration>,
+    /// Probes that came back.
+    pub probes: u64,
     /// Its wall clock minus this one's at the last probe, in nanoseconds; off by up to half a
     /// round trip.
     pub clock_difference_nanos: Option<i64>,
@@ -82,6 +84,7 @@ struct State {
     last_contact: Option<Instant>,
     last_failure: Option<String>,
     round_trip: Option<Duration>,
+    probes: u64,
     clock_difference_nanos: Option<i64>,
 }
 
@@ -143,6 +146,7 @@ impl Health {
             Some(old) => old * 7 / 8 + round_trip / 8,
             None => round_trip,
         });
+        state.probes += 1;
         state.clock_difference_nanos = clock_difference_nanos;
     }
 
@@ -159,6 +163,7 @@ impl Health {
             msgapp_stream: false,
             message_stream: false,
             round_trip: state.round_trip,
+            probes: state.probes,
             clock_difference_nanos: state.clock_difference_nanos,
             disconnects: counters.disconnects.get(),
             sent_bytes: counters.sent_bytes.get(),

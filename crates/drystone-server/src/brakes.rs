@@ -100,6 +100,12 @@ impl Brakes {
     pub(crate) fn new() -> Self {
         Self { all: Budget::of(ALL_REQUEST_BYTES_MAX) }
     }
+
+    /// Bytes of requests that are in the server, and how many there may be.
+    pub(crate) fn bytes(&self) -> (usize, usize) {
+        let left = self.all.left.load(Ordering::Acquire);
+        (ALL_REQUEST_BYTES_MAX - left, ALL_REQUEST_BYTES_MAX)
+    }
 }
 
 impl<S> Layer<S> for Brakes {

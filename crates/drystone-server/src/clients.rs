@@ -10,6 +10,7 @@ use crate::kv::KvService;
 use crate::lease::LeaseService;
 use crate::lock::LockService;
 use crate::maintenance::MaintenanceService;
+use crate::metrics::{CountCalls, Counted};
 use crate::range::PiecewiseRange;
 use crate::shared::Shared;
 use crate::watch::WatchService;
@@ -31,7 +32,7 @@ use tower::util::MapResponse;
 
 /// All services behind one face. Cloned for each call.
 pub(crate) type Grpc =
-    MapResponse<Hurried<Gated<Braked<Routes>>>, fn(Response<Body>) -> Response<Body>>;
+    Counted<MapResponse<Hurried<Gated<Braked<Routes>>>, fn(Response<Body>) -> Response<Body>>>;
 
 /// The services of this member.
 pub(crate) fn grpc(shared: &Arc<Shared>) -> Grpc {
@@ -57,5 +58,7 @@ pub(crate) fn grpc(shared: &Arc<Shared>) -> Grpc {
     let braked = shared.brakes.clone().layer(routes);
     let gated = Gate::new(shared.clone()).layer(braked);
     let hurried = Deadlines.layer(gated);
-    MapResponse::new(hurried, crate::texts::go_texts)
+    let told: fn(Response<Body>) -> Response<Body> = crate::texts::go_texts;
+    // Outside of all that may refuse a call.
+    CountCalls(shared.metrics.calls.clone()).layer(MapResponse::new(hurried, told))
 }

@@ -3,6 +3,7 @@
 //! The apply thread leaves events in a [`Feed`] and goes on; it never waits for watchers.
 
 use crate::access::{Authority, Authorized};
+use crate::metrics::{Held, Metrics};
 use crate::shared::View;
 use crate::watch::cancel_reason;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
@@ -37,10 +38,18 @@ const CATCH_UP_REVISIONS: usize = 4_000;
 /// Bytes of events that may wait in the feed.
 const FEED_BYTES_MAX: usize = 64 << 20;
 
+/// Responses on their way to a stream's task.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) responses: Vec<Response>,
+    /// Dropped with the piece.
+    pub(crate) held: Held,
+}
+
 /// What streams ask of the hub.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Open(mpsc::Sender<Vec<Response>>, oneshot::Sender<StreamId>),
+    Open(mpsc::Sender<Piece>, oneshot::Sender<StreamId>),
     Close(StreamId),
     /// A watcher that its creator may have.
     Create(StreamId, Box<Authorized<WatchCreateRequest>>),
@@ -118,7 +127,7 @@ impl HubHandle {
 /// An open stream, as the hub's thread knows it.
 struct Outlet {
     /// The way to its task.
-    responses: mpsc::Sender<Vec<Response>>,
+    responses: mpsc::Sender<Piece>,
     /// Who made its newest watcher. All calls of a stream come with one token.
     user: Option<String>,
 }
@@ -136,6 +145,7 @@ pub(crate) struct HubThread {
     auth: Arc<Auth>,
     /// Who waits until the hub rests.
     resting: Vec<oneshot::Sender<Stats>>,
+    metrics: Arc<Metrics>,
 }
 
 impl HubThread {
@@ -146,6 +156,7 @@ impl HubThread {
         commands: Receiver<Command>,
         view: Arc<RwLock<View>>,
         origin: Instant,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let (revision, compacted) = handle.feed.lock().position();
         let auth = view.read().auth();
@@ -158,6 +169,7 @@ impl HubThread {
             outlets: HashMap::new(),
             auth,
             resting: Vec::new(),
+            metrics,
         }
     }
 
@@ -186,6 +198,7 @@ impl HubThread {
             for stream in self.hub.ready_streams() {
                 self.pump(stream);
             }
+            self.metrics.watches.hub(self.hub.stats());
             if !busy {
                 for waiter in self.resting.drain(..) {
                     let _ = waiter.send(self.hub.stats());
@@ -297,7 +310,11 @@ impl HubThread {
         let responses = outlet.responses.clone();
         while self.hub.has_output(stream) {
             match responses.try_reserve() {
-                Ok(permit) => permit.send(self.hub.drain(stream, PIECE_BYTES)),
+                Ok(permit) => {
+                    let responses = self.hub.drain(stream, PIECE_BYTES);
+                    let held = self.metrics.watches.held(&responses);
+                    permit.send(Piece { responses, held });
+                }
                 // The task asks for more when it has emptied its channel.
                 Err(mpsc::error::TrySendError::Full(())) => return,
                 Err(mpsc::error::TrySendError::Closed(())) => {
@@ -321,6 +338,6 @@ fn may_hear(auth: &Auth, user: Option<&str>, range: &KeyRange) -> Result<(), Etc
 }
 
 /// Capacity of the channel between the hub and a stream's task.
-pub(crate) fn pieces() -> (mpsc::Sender<Vec<Response>>, mpsc::Receiver<Vec<Response>>) {
+pub(crate) fn pieces() -> (mpsc::Sender<Piece>, mpsc::Receiver<Piece>) {
     mpsc::channel(PIECES_MAX)
 }

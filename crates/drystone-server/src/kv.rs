@@ -2,6 +2,7 @@
 
 use crate::access::{Authority, Caller, split};
 use crate::long::{Listed, may_be_long};
+use crate::metrics::Kind;
 use crate::shared::Shared;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{
@@ -15,6 +16,7 @@ use drystone_mvcc::{OpError, RangeQuery, Snapshot, Txn, validate};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
@@ -41,6 +43,13 @@ impl KvService {
         read: impl FnOnce(Snapshot) -> Result<T, OpError> + Send + 'static,
     ) -> Result<T, Status> {
         let shared = self.shared.clone();
+        let metrics = shared.metrics.clone();
+        let read = move |snapshot: Snapshot| {
+            let began = Instant::now();
+            let result = read(snapshot);
+            metrics.requests.range_read(result.is_ok(), began);
+            result
+        };
         let result = if small {
             read(shared.snapshot(&authority)?)
         } else {
@@ -85,6 +94,21 @@ impl KvService {
 
     /// `range`, without holding a list that is large.
     pub(crate) async fn list(&self, request: Request<RangeRequest>) -> Result<Listed, Status> {
+        let began = Instant::now();
+        let listed = self.begin_list(request).await;
+        self.note_read(Kind::RANGE, listed.is_ok(), began);
+        listed
+    }
+
+    /// Counts a read, from when it came in until its answer stands, or the first page of it.
+    fn note_read(&self, kind: Kind, success: bool, began: Instant) {
+        self.shared.metrics.requests.answered(kind, success, began);
+        if success && kind == Kind::RANGE {
+            self.shared.metrics.apply.range();
+        }
+    }
+
+    async fn begin_list(&self, request: Request<RangeRequest>) -> Result<Listed, Status> {
         let (query, authority) = self.admit_range(request).await?;
         if is_small(&query) || !may_be_long(&query) {
             return self.answer(query, authority).await.map(Listed::Whole);
@@ -167,8 +191,14 @@ impl Kv for KvService {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<raw::RangeResponse>, Status> {
-        let (query, authority) = self.admit_range(request).await?;
-        self.answer(query, authority).await.map(Response::new)
+        let began = Instant::now();
+        let answer = async {
+            let (query, authority) = self.admit_range(request).await?;
+            self.answer(query, authority).await.map(Response::new)
+        };
+        let answer = answer.await;
+        self.note_read(Kind::RANGE, answer.is_ok(), began);
+        answer
     }
 
     type RangeStreamStream = Chunks;
@@ -238,7 +268,13 @@ impl Kv for KvService {
         let txn = convert::txn(request.clone());
         validate::txn(&txn, self.shared.config.max_txn_ops).map_err(invalid)?;
         if txn.is_read_only() {
-            return self.read_only_txn(&caller, request, txn).await.map(Response::new);
+            let began = Instant::now();
+            let answer = self.read_only_txn(&caller, request, txn).await;
+            self.note_read(Kind::READ_ONLY_TXN, answer.is_ok(), began);
+            if let Ok(response) = &answer {
+                self.shared.metrics.apply.read_only_txn(response);
+            }
+            return answer.map(Response::new);
         }
         drop(txn);
         let authorized = self.shared.authorize_change(&caller, request).await?;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_stream::Stream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// How long a follower waits before it asks the leader again (etcd: 50 ms).
 const FORWARD_PAUSE: Duration = Duration::from_millis(50);
@@ -56,6 +56,7 @@ pub(crate) async fn renew_here(shared: &Shared, id: LeaseId) -> Result<Option<i6
             Err(error) => return Err(error),
         }
     }
+    shared.metrics.leases_renewed.increment(1);
     Ok(Some(renewed.ttl_seconds))
 }
 
@@ -233,7 +234,17 @@ impl Lease for LeaseService {
         let shared = self.shared.clone();
         let (caller, mut requests) = split(request);
         let stream = async_stream::stream! {
-            while let Ok(Some(request)) = requests.message().await {
+            loop {
+                let request = match requests.message().await {
+                    Ok(Some(request)) => request,
+                    Ok(None) => return,
+                    Err(broken) => {
+                        if broken.code() != Code::Cancelled {
+                            shared.metrics.stream_broke("lease-keepalive");
+                        }
+                        return;
+                    }
+                };
                 // The header says where the contacted member stood before the renewal.
                 let header = shared.header(shared.revision());
                 let renewed = match may_renew(&shared, &caller, request).await {

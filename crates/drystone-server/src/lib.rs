@@ -66,6 +66,7 @@ mod lock;
 mod logging;
 mod long;
 mod maintenance;
+mod metrics;
 mod observe;
 mod passwords;
 mod peers;
@@ -89,8 +90,8 @@ mod watch;
 
 pub use self::http::Accept;
 pub use config::{
-    AutoCompaction, ClusterState, Config, LogFormat, Note, NoteLevel, Parsed, Printout, UsageError,
-    bind_address, describe, parse, parse_urls, report,
+    AutoCompaction, ClusterState, Config, Feature, LogFormat, Note, NoteLevel, Parsed, Printout,
+    UsageError, bind_address, describe, parse, parse_urls, report,
 };
 pub use connection::{Connection, FarEnd};
 pub use logging::start as start_logging;

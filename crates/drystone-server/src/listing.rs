@@ -35,6 +35,12 @@ impl Lists {
         Self { reading: Arc::new(Semaphore::new(READING_MAX)), waiting: AtomicUsize::new(0) }
     }
 
+    /// Lists that are being read, and lists that wait.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let reading = READING_MAX - self.reading.available_permits();
+        (reading, self.waiting.load(Ordering::Acquire))
+    }
+
     /// Runs what reads a list, or a page of one, when it is its turn.
     ///
     /// # Errors

@@ -81,17 +81,9 @@ impl Maintenance for MaintenanceService {
         let shared = &self.shared;
         let (caller, request) = split(request);
         shared.authorize(&caller, request).await?;
-        let size = shared.store_size();
         let membership = shared.view.read().membership.clone();
         let is_learner = membership.member(shared.member).is_some_and(|member| member.is_learner);
-        // The engine compresses its files: what they take may be less than what is in them. An
-        // operator's arithmetic wants the part within the whole.
-        let in_use_bytes = match shared.status.live_bytes.load(Ordering::Acquire) {
-            // No keys yet: what is there is the cluster's own records.
-            0 => size.in_use_bytes,
-            live_bytes => live_bytes,
-        };
-        let allocated_bytes = size.allocated_bytes.max(in_use_bytes);
+        let (allocated_bytes, in_use_bytes) = shared.db_bytes();
         Ok(Response::new(StatusResponse {
             header: shared.header(shared.revision()),
             version: crate::ETCD_VERSION.to_owned(),
@@ -116,10 +108,12 @@ impl Maintenance for MaintenanceService {
         let (caller, request) = split(request);
         let (_, authority) = self.shared.authorize(&caller, request).await?.into_parts();
         let backend = self.shared.view.read().backend(&authority).clone();
-        let hash = tokio::task::spawn_blocking(move || hash(backend.as_ref()))
-            .await
-            .map_err(|_| Status::from(EtcdError::Stopped))?
-            .map_err(|error| Status::internal(error.to_string()))?;
+        let metrics = self.shared.metrics.clone();
+        let hash =
+            tokio::task::spawn_blocking(move || metrics.timed_hash(|| hash(backend.as_ref())))
+                .await
+                .map_err(|_| Status::from(EtcdError::Stopped))?
+                .map_err(|error| Status::internal(error.to_string()))?;
         let header = self.shared.header(self.shared.revision());
         Ok(Response::new(HashResponse { header, hash }))
     }
@@ -133,7 +127,9 @@ impl Maintenance for MaintenanceService {
             self.shared.authorize(&caller, request).await?.into_parts();
         let snapshot = self.shared.snapshot(&authority)?;
         let header = self.shared.header(snapshot.revision());
-        let hash = tokio::task::spawn_blocking(move || snapshot.hash_kv(revision))
+        let metrics = self.shared.metrics.clone();
+        let hashed = move || metrics.timed_hash_kv(|| snapshot.hash_kv(revision));
+        let hash = tokio::task::spawn_blocking(hashed)
             .await
             .map_err(|_| Status::from(EtcdError::Stopped))?;
         let hash = hash.map_err(read_error)?;

@@ -16,7 +16,7 @@ use drystone_mvcc::OpError;
 use drystone_peer::{
     Answers, DigestMark, HashKv, HashKvRefused, Inbox, LeaseRefused, MemberInfo, PeerUrl,
     PromoteRefused, ReplaceRefused, Replacement, SnapshotFile, SnapshotSource, Snapshots,
-    StepRefused, Transport, VersionInfo,
+    StepRefused, Transfer, Transport, VersionInfo,
 };
 use drystone_raft::Message;
 use drystone_types::{LogIndex, MemberId};
@@ -83,6 +83,12 @@ impl Inbox for PeerHandler {
 }
 
 impl Snapshots for PeerHandler {
+    fn transferred(&self, transfer: &Transfer) {
+        if let Ok(shared) = self.shared() {
+            shared.metrics.transferred(transfer);
+        }
+    }
+
     fn snapshot_dir(&self) -> PathBuf {
         self.layout.snapshots()
     }
@@ -184,7 +190,9 @@ impl Answers for PeerHandler {
             let own = Authority::of_this_member();
             let snapshot = shared.view.read().reader(&own).snapshot();
             let current = snapshot.revision();
-            let hashed = tokio::task::spawn_blocking(move || snapshot.hash_kv(revision))
+            let metrics = shared.metrics.clone();
+            let hash = move || metrics.timed_hash_kv(|| snapshot.hash_kv(revision));
+            let hashed = tokio::task::spawn_blocking(hash)
                 .await
                 .map_err(|error| HashKvRefused::Other(error.to_string()))?;
             match hashed {

@@ -119,6 +119,20 @@ impl Shared {
         authority: &Authority,
         id: MemberId,
     ) -> Result<(), EtcdError> {
+        let outcome = self.promote_as_leader(authority, id).await;
+        match outcome {
+            Ok(()) => self.metrics.promoted.increment(1),
+            Err(EtcdError::NotLeader) => {}
+            Err(error) => self.metrics.not_promoted(error.message()),
+        }
+        outcome
+    }
+
+    async fn promote_as_leader(
+        &self,
+        authority: &Authority,
+        id: MemberId,
+    ) -> Result<(), EtcdError> {
         let (reply, answer) = oneshot::channel();
         self.send(Input::CheckLearner(id, reply))?;
         match answer.await.map_err(|_| EtcdError::Stopped)? {

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::founding::Beginning;
 use crate::join::Joining;
 use crate::layout::Layout;
+use crate::metrics::{LogDisk, MeasuredStore, Metrics};
 use crate::shared::ReadToken;
 use anyhow::{Context, bail};
 use drystone_backend::{Backend, Batch};
@@ -14,7 +15,7 @@ use drystone_member::{
 use drystone_raft::{Recovered, Replica};
 use drystone_rocks::RocksBackend;
 use drystone_types::{Applied, ClusterId, Entry, EntryKind, LogIndex, MemberId};
-use drystone_wal::{FsDisk, Identity, Wal};
+use drystone_wal::{Disk, Identity, Wal};
 use rand::SeedableRng;
 use std::path::Path;
 use std::sync::Arc;
@@ -48,7 +49,11 @@ pub(crate) struct Parts {
 }
 
 /// Opens the store in a folder, with the memory that the configuration allows.
-pub(crate) fn open_store(config: &Config, dir: &Path) -> anyhow::Result<Arc<dyn Backend>> {
+pub(crate) fn open_store(
+    config: &Config,
+    metrics: &Metrics,
+    dir: &Path,
+) -> anyhow::Result<Arc<dyn Backend>> {
     let settings = drystone_rocks::Config {
         block_cache_bytes: config.block_cache_bytes,
         write_buffer_bytes: config.write_buffer_bytes,
@@ -56,18 +61,19 @@ pub(crate) fn open_store(config: &Config, dir: &Path) -> anyhow::Result<Arc<dyn 
     };
     let store = RocksBackend::open(dir, settings)
         .with_context(|| format!("cannot open the store in {}", dir.display()))?;
-    Ok(Arc::new(store))
+    Ok(Arc::new(MeasuredStore::new(store, &metrics.store)))
 }
 
 /// Begins a new member, or restores the one that the data directory holds.
 pub(crate) fn recover(
     config: &Config,
     layout: &Layout,
+    metrics: &Metrics,
     seed: u64,
     beginning: &Beginning,
 ) -> anyhow::Result<Parts> {
     layout.create()?;
-    let disk = Arc::new(FsDisk);
+    let disk: Arc<dyn Disk> = Arc::new(LogDisk::new(metrics.log.work.clone()));
     let wal_config =
         drystone_wal::Config { checksum_seed: seed, ..drystone_wal::Config::default() };
     let has_log = Wal::exists(disk.as_ref(), layout.wal())?;
@@ -78,7 +84,7 @@ pub(crate) fn recover(
             let dir = layout.current_store()?;
             let (wal, recovered) =
                 Wal::open(disk, layout.wal(), wal_config, identity, LogIndex(0))?;
-            let dir = choose_store(config, layout, &dir, recovered.start.index)?;
+            let dir = choose_store(config, layout, metrics, &dir, recovered.start.index)?;
             (wal, recovered, identity, dir)
         }
         None if has_log => bail!(
@@ -107,7 +113,7 @@ pub(crate) fn recover(
     }
     layout.set_current_store(&store_dir)?;
     layout.sweep(&store_dir)?;
-    let store = open_store(config, &store_dir)?;
+    let store = open_store(config, metrics, &store_dir)?;
     let applier = Applier::open(store, applier_config(config))?;
     if config.force_new_cluster {
         force(config, identity, &mut wal, &mut recovered, applier.machine())?;
@@ -119,7 +125,7 @@ pub(crate) fn recover(
 fn found(
     config: &Config,
     layout: &Layout,
-    disk: Arc<FsDisk>,
+    disk: Arc<dyn Disk>,
     wal_config: drystone_wal::Config,
 ) -> anyhow::Result<(Wal, drystone_wal::Recovered, Identity)> {
     let founding = Founding::new(&config.initial_cluster, &config.initial_cluster_token)?;
@@ -173,7 +179,7 @@ fn force(
 fn enter(
     joining: &Joining,
     layout: &Layout,
-    disk: Arc<FsDisk>,
+    disk: Arc<dyn Disk>,
     wal_config: drystone_wal::Config,
 ) -> anyhow::Result<(Wal, drystone_wal::Recovered, Identity)> {
     let leftover = layout.current_store()?;
@@ -213,11 +219,15 @@ fn expected(membership: &Membership, applied: LogIndex, entries: &[Entry]) -> Me
 fn choose_store(
     config: &Config,
     layout: &Layout,
+    metrics: &Metrics,
     current: &Path,
     log_start: LogIndex,
 ) -> anyhow::Result<std::path::PathBuf> {
     let holds = |dir: &Path| -> anyhow::Result<LogIndex> {
-        if dir.exists() { Ok(open_store(config, dir)?.applied().index) } else { Ok(LogIndex(0)) }
+        if !dir.exists() {
+            return Ok(LogIndex(0));
+        }
+        Ok(open_store(config, metrics, dir)?.applied().index)
     };
     let applied = holds(current)?;
     if applied >= log_start {

@@ -15,6 +15,7 @@ use crate::ids::Ids;
 use crate::inbox::INBOX_MAX;
 use crate::layout::Layout;
 use crate::listing::Lists;
+use crate::metrics::{Metrics, follow_peers};
 use crate::observe::Observer;
 use crate::passwords::Passwords;
 use crate::peers::{PeerHandler, follow};
@@ -92,16 +93,18 @@ impl Server {
         let layout = Layout::new(&config.data_dir, config.wal_dir.as_deref());
         let beginning = crate::founding::beginning(&config, &layout).await?;
         let seed: u64 = rand::random();
+        let metrics = Metrics::new(config.metrics_extensive);
         let (parts, beginning) = {
             let (config, layout) = (config.clone(), layout.clone());
+            let metrics = metrics.clone();
             let recover = move || {
-                let parts = recover(&config, &layout, seed, &beginning);
+                let parts = recover(&config, &layout, &metrics, seed, &beginning);
                 parts.map(|parts| (parts, beginning))
             };
             tokio::task::spawn_blocking(recover).await??
         };
         let found = parts.applier.machine().reader().snapshot();
-        let (shared, mut server) = launch(config, layout, parts, seed)?;
+        let (shared, mut server) = launch(config, layout, metrics, parts, seed)?;
         let transport = shared.transport.get().context("the transport was just set")?.clone();
         if let Beginning::Joiner(joining) = beginning {
             for (id, urls) in joining.others {
@@ -127,6 +130,7 @@ impl Server {
         let digests = crate::digest::compare_always(shared.clone(), stop());
         let checks = [tokio::spawn(stores), tokio::spawn(compactions), tokio::spawn(digests)];
         server.tasks.extend(checks);
+        server.tasks.push(tokio::spawn(follow_peers(shared.clone(), stop())));
         server.tasks.push(tokio::spawn(follow_keys(shared.tokens.clone(), stop())));
         if shared.config.auto_join {
             let vote_again = crate::rejoin::vote_again(shared.clone(), server.stop.subscribe());
@@ -234,6 +238,7 @@ async fn bind(urls: &[String], flag: &str) -> anyhow::Result<Vec<TcpListener>> {
 fn launch(
     config: Config,
     layout: Layout,
+    metrics: Arc<Metrics>,
     parts: Parts,
     seed: u64,
 ) -> anyhow::Result<(Arc<Shared>, Server)> {
@@ -280,6 +285,7 @@ fn launch(
         stopping: AtomicBool::new(false),
         replacing: tokio::sync::Mutex::new(()),
         brakes: Brakes::new(),
+        metrics: metrics.clone(),
         lists: Lists::new(),
         left: watch::Sender::new(false),
     });
@@ -301,15 +307,16 @@ fn launch(
     };
     let sweeping = applier.machine().is_sweeping();
     let room = Room::new(shared.config.quota());
-    let store_config = shared.config.clone();
+    let (store_config, store_metrics) = (shared.config.clone(), metrics.clone());
     let apply_thread = ApplyThread {
         shared: shared.clone(),
         applier,
         inputs: apply_receiver,
         flush,
         hub: hub.clone(),
-        open_store: Box::new(move |dir| open_store(&store_config, dir)),
+        open_store: Box::new(move |dir| open_store(&store_config, &store_metrics, dir)),
         swept_waiters: Vec::new(),
+        sweep_began: None,
         sweeping,
         membership_since: applied.index,
         room,
@@ -319,7 +326,7 @@ fn launch(
         progress_interval: shared.config.watch_progress_interval,
         ..drystone_watch::Config::default()
     };
-    let hub_thread = HubThread::new(watch_config, seed, hub, hub_commands, view, origin);
+    let hub_thread = HubThread::new(watch_config, seed, hub, hub_commands, view, origin, metrics);
     let for_log = shared.clone();
     let for_flusher = shared.clone();
     let threads = vec![

@@ -10,6 +10,7 @@ use crate::ids::Ids;
 use crate::inbox::{self, Class};
 use crate::layout::Layout;
 use crate::listing::Lists;
+use crate::metrics::{Kind, Metrics, kind_of};
 use crate::passwords::Passwords;
 use crate::raise::Raise;
 use crate::tokens::Tokens;
@@ -212,6 +213,8 @@ pub(crate) struct Shared {
     pub(crate) replacing: tokio::sync::Mutex<()>,
     /// Bounds on the bytes of requests.
     pub(crate) brakes: Brakes,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
     /// Where lists are read.
     pub(crate) lists: Lists,
     /// True once this member is known to have been removed from the cluster.
@@ -244,6 +247,19 @@ impl Shared {
     /// Size of the store.
     pub(crate) fn store_size(&self) -> Size {
         self.view.read().backend.size()
+    }
+
+    /// Bytes that the store takes, and those of them that are live, as clients are told.
+    pub(crate) fn db_bytes(&self) -> (u64, u64) {
+        let size = self.store_size();
+        // The engine compresses its files: what they take may be less than what is in them. An
+        // operator's arithmetic wants the part within the whole.
+        let in_use_bytes = match self.status.live_bytes.load(Ordering::Acquire) {
+            // No keys yet: what is there is the cluster's own records.
+            0 => size.in_use_bytes,
+            live_bytes => live_bytes,
+        };
+        (size.allocated_bytes.max(in_use_bytes), in_use_bytes)
     }
 
     /// Users, roles and permissions, as this member has applied them.
@@ -291,26 +307,40 @@ impl Shared {
         request.header = Some(header(id, authority.who()));
         let class = Class::of(&request);
         let admitted = self.admit(&request).map(|()| request.encode_to_vec());
+        let kind = admitted.as_deref().map_or(Kind::UNKNOWN, kind_of);
+        let began = std::time::Instant::now();
         async move {
-            let data = match admitted {
-                Err(EtcdError::NoSpace) => {
-                    Box::pin(self.raise_no_space()).await;
-                    return Err(EtcdError::NoSpace);
-                }
-                admitted => admitted?,
-            };
-            if data.len() > self.config.max_request_bytes {
-                return Err(EtcdError::RequestTooLarge);
+            let answer = self.carry(id, class, admitted).await;
+            self.metrics.requests.proposed(kind, &answer, began);
+            answer
+        }
+    }
+
+    /// Proposes an encoded command that was admitted, and waits for its answer.
+    async fn carry(
+        &self,
+        id: u64,
+        class: Class,
+        admitted: Result<Vec<u8>, EtcdError>,
+    ) -> Result<Answer, EtcdError> {
+        let data = match admitted {
+            Err(EtcdError::NoSpace) => {
+                Box::pin(self.raise_no_space()).await;
+                return Err(EtcdError::NoSpace);
             }
-            let (_guard, answer) = self.file_waiter(id);
-            inbox::offer(&self.inbox, class, Input::Propose { id, data: data.into() })?;
-            match tokio::time::timeout(self.config.request_timeout(), answer).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(_)) => Err(EtcdError::Stopped),
-                // With nobody leading for all that time the proposal never left this member.
-                Err(_) if self.status.leader().is_none() => Err(EtcdError::ContextDeadlineExceeded),
-                Err(_) => Err(EtcdError::Timeout),
-            }
+            admitted => admitted?,
+        };
+        if data.len() > self.config.max_request_bytes {
+            return Err(EtcdError::RequestTooLarge);
+        }
+        let (_guard, answer) = self.file_waiter(id);
+        inbox::offer(&self.inbox, class, Input::Propose { id, data: data.into() })?;
+        match tokio::time::timeout(self.config.request_timeout(), answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(EtcdError::Stopped),
+            // With nobody leading for all that time the proposal never left this member.
+            Err(_) if self.status.leader().is_none() => Err(EtcdError::ContextDeadlineExceeded),
+            Err(_) => Err(EtcdError::Timeout),
         }
     }
 
@@ -348,13 +378,19 @@ impl Shared {
 
     /// [`Shared::confirm_read`], for a class that may get in first.
     pub(crate) async fn confirm_read_as(&self, class: Class) -> Result<(), EtcdError> {
+        let began = std::time::Instant::now();
         let (token, confirmed) = oneshot::channel();
-        inbox::offer(&self.inbox, class, Input::Read(token))?;
-        match tokio::time::timeout(self.config.request_timeout(), confirmed).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(EtcdError::Stopped),
-            Err(_) => Err(EtcdError::Timeout),
-        }
+        let offered = inbox::offer(&self.inbox, class, Input::Read(token));
+        let outcome = match offered {
+            Ok(()) => match tokio::time::timeout(self.config.request_timeout(), confirmed).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => Err(EtcdError::Stopped),
+                Err(_) => Err(EtcdError::Timeout),
+            },
+            Err(refused) => Err(refused),
+        };
+        self.metrics.requests.read_confirmed(outcome, began);
+        outcome
     }
 
     /// Asks the apply thread.

@@ -9,6 +9,7 @@
 use crate::access::Authority;
 use crate::changes::Changes;
 use crate::hub::HubHandle;
+use crate::metrics::Batch;
 use crate::shared::{ApplyInput, Input, ReadToken, Shared, View};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use drystone_api::errors::EtcdError;
@@ -123,6 +124,10 @@ impl MemberThread {
             }
             let now = Instant::now();
             if now >= next_tick {
+                let leads = self.shared.status.is_leader.load(Ordering::Acquire);
+                if leads && now > next_tick + tick {
+                    self.shared.metrics.late_ticks.increment(1);
+                }
                 // A member that is set aside neither leads nor calls elections.
                 if self.shared.aside.get().is_none() {
                     self.node.tick();
@@ -273,6 +278,9 @@ impl MemberThread {
         let leader = leadership.leader.0;
         if status.leader.swap(leader, Ordering::AcqRel) != leader {
             tracing::info!(leader = %leadership.leader, term = %leadership.term, "leader changed");
+            if leader != 0 {
+                self.shared.metrics.leader_changes.increment(1);
+            }
         }
         status.term.store(leadership.term.0, Ordering::Release);
         status.is_leader.store(leadership.is_leader, Ordering::Release);
@@ -337,11 +345,13 @@ pub(crate) fn run_log(shared: &Shared, mut log: LogWriter, inputs: &Receiver<Log
         tending = true;
         attested = false;
         let mut compact = None;
-        let mut bytes = 0;
+        let (mut bytes, mut appends) = (0, 0);
+        let work = shared.metrics.log.work.mark();
         for input in std::iter::once(first).chain(inputs.try_iter()) {
             match input {
                 LogInput::Append(append) => {
                     bytes += append.entries.iter().map(|entry| entry.data.len()).sum::<usize>();
+                    appends += 1;
                     log.append(append).unwrap_or_else(|e| stop(e));
                 }
                 LogInput::Compact(upto) => compact = Some(upto),
@@ -358,6 +368,7 @@ pub(crate) fn run_log(shared: &Shared, mut log: LogWriter, inputs: &Receiver<Log
         if let (false, Some(transport)) = (send.is_empty(), shared.transport.get()) {
             transport.send(send);
         }
+        shared.metrics.log.synced(work, appends);
         if let Some(upto) = compact {
             log.compact(upto).unwrap_or_else(|e| stop(e));
         }
@@ -377,6 +388,8 @@ pub(crate) struct ApplyThread {
     pub(crate) open_store: OpenStore,
     pub(crate) swept_waiters: Vec<oneshot::Sender<()>>,
     pub(crate) sweeping: bool,
+    /// When what is being swept began to be.
+    pub(crate) sweep_began: Option<Instant>,
     /// The newest entry that may have changed the membership.
     pub(crate) membership_since: LogIndex,
     pub(crate) room: Room,
@@ -471,7 +484,17 @@ impl ApplyThread {
 
     fn apply(&mut self, entries: &mut Vec<Entry>) -> Result<(), MachineError> {
         for batch in entries.chunks(APPLY_ENTRIES_MAX) {
+            let (before, began) = (self.applier.machine().applied().index, Instant::now());
             let done = self.applier.apply(batch, self.shared.now())?;
+            let took = began.elapsed();
+            self.shared.metrics.apply.applied(&Batch {
+                entries: batch,
+                before,
+                outcomes: &done.outcomes,
+                events: &done.events,
+                took,
+                is_leader: self.shared.status.is_leader.load(Ordering::Acquire),
+            });
             self.finish(done);
         }
         entries.clear();
@@ -596,11 +619,15 @@ impl ApplyThread {
             return Ok(());
         }
         let revisions = self.shared.config.compaction_batch_revisions;
+        let step = Instant::now();
+        let began = *self.sweep_began.get_or_insert(step);
         self.applier.machine_mut().sweep(revisions)?;
         self.note_live_bytes();
         // Nothing removed may also mean that a reader still holds on to what is to go.
         self.sweeping = self.applier.machine().is_sweeping();
+        self.shared.metrics.apply.swept(step.elapsed(), began, !self.sweeping);
         if !self.sweeping {
+            self.sweep_began = None;
             for waiter in self.swept_waiters.drain(..) {
                 let _ = waiter.send(());
             }
@@ -610,6 +637,7 @@ impl ApplyThread {
 
     /// Replaces the store by a snapshot that came in.
     fn install(&mut self, snapshot: &SnapshotMeta, number: u64) -> Result<(), MachineError> {
+        self.shared.metrics.installing.set(1.0);
         while self.shared.status.persisted.load(Ordering::Acquire) < number {
             std::thread::sleep(INSTALL_PAUSE);
         }
@@ -642,6 +670,7 @@ impl ApplyThread {
         drop(snapshot);
         crate::peers::remove_when_idle(old, dir, self.shared.layout.clone());
         self.finish(done);
+        self.shared.metrics.installing.set(0.0);
         Ok(())
     }
 }

@@ -1,19 +1,20 @@
 //! The Watch service: one bidirectional stream, any number of watchers.
 
 use crate::access::Caller;
-use crate::hub::{Command, pieces};
+use crate::hub::{Command, Piece, pieces};
+use crate::metrics::Sent;
 use crate::shared::Shared;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{WatchRequest, watch_request::RequestUnion};
 use drystone_api::raw::{WatchResponse, watch_server::Watch};
 use drystone_member::watch_response;
-use drystone_watch::{Response as HubResponse, StreamId, WatchId};
+use drystone_watch::{StreamId, WatchId};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio_stream::{Stream, StreamExt as _};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// A stream that asked for a leader ends after so many election timeouts without one.
 const LEADERLESS_CHECKS_MAX: u32 = 3;
@@ -82,7 +83,7 @@ fn serve(
     open: OpenStream,
     caller: Caller,
     mut requests: impl Stream<Item = Result<WatchRequest, Status>> + Send + Unpin + 'static,
-    mut responses: tokio::sync::mpsc::Receiver<Vec<HubResponse>>,
+    mut responses: tokio::sync::mpsc::Receiver<Piece>,
     needs_leader: bool,
 ) -> impl Stream<Item = Result<WatchResponse, Status>> + Send {
     async_stream::stream! {
@@ -107,10 +108,15 @@ fn serve(
                         yield Err(EtcdError::Corrupt.into());
                         return;
                     }
-                    for response in piece {
+                    let Piece { responses, held } = piece;
+                    for response in responses {
                         let header = shared.header(response.header_revision);
+                        let (sent, began) = (Sent::of(&response), Instant::now());
                         yield Ok(watch_response(response, header));
+                        // Here again when the transport asks for more.
+                        shared.metrics.watches.sent(sent, began);
                     }
+                    drop(held);
                 }
                 request = requests.next(), if reading => match request {
                     Some(Ok(request)) => {
@@ -123,7 +129,12 @@ fn serve(
                     }
                     // A client that closed its half goes on receiving, as with etcd.
                     None => reading = false,
-                    Some(Err(_)) => return,
+                    Some(Err(broken)) => {
+                        if broken.code() != Code::Cancelled {
+                            shared.metrics.stream_broke("watch");
+                        }
+                        return;
+                    }
                 },
                 _ = check.tick(), if needs_leader => {
                     leaderless = if shared.status.leader().is_none() { leaderless + 1 } else { 0 };

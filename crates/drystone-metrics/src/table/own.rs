@@ -3,7 +3,7 @@
 use super::of;
 use crate::family::{Family, NONE, Section, counter, doubling, gauge, histogram};
 
-pub(super) const FAMILIES: [Family; 41] = of(
+pub(super) const FAMILIES: [Family; 40] = of(
     Section::Own,
     [
         gauge("drystone_build_info", &["version"], "1 for the version of Drystone."),
@@ -61,7 +61,6 @@ pub(super) const FAMILIES: [Family; 41] = of(
         .open(),
         gauge("drystone_snapshot_downloads", NONE, "Snapshots that clients are taking."),
         gauge("drystone_stopping", NONE, "1 while this member is stopping."),
-        gauge("drystone_tokens", NONE, "Simple tokens that count."),
         histogram(
             "drystone_apply_batch_duration_seconds",
             NONE,

@@ -14,12 +14,14 @@ use crate::snapshot::receive::{ReceiveError, receive};
 use crate::stream_out::StreamBody;
 use crate::transport::Inner;
 use crate::url::parse_list;
-use crate::{CallError, StepRefused};
+use crate::{CallError, Phase, StepRefused, Transfer};
 use drystone_raft::{Message, MessageKind};
+use drystone_types::MemberId;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// URLs that are believed of a far end that nobody knows.
 const REMOTE_URLS_MAX: usize = 16;
@@ -200,6 +202,49 @@ async fn take_snapshot(
     transport: &Arc<Inner>,
     request: Request<Incoming>,
 ) -> Result<Answer, Answer> {
+    let mut arrival = Arrival { shared: &transport.shared, from: None, ended: false };
+    let began = Instant::now();
+    let outcome = take_in(transport, request, &mut arrival).await;
+    arrival.end(if outcome.is_ok() { Phase::Done(began.elapsed()) } else { Phase::Failed });
+    outcome
+}
+
+/// Tells how a transfer that comes in ends, also when its connection goes away.
+struct Arrival<'a> {
+    shared: &'a Shared,
+    from: Option<MemberId>,
+    ended: bool,
+}
+
+impl Arrival<'_> {
+    fn tell(&self, phase: Phase) {
+        let transfer = Transfer { peer: self.from, incoming: true, phase };
+        self.shared.handler.transferred(&transfer);
+    }
+
+    fn begin(&mut self, from: MemberId) {
+        self.from = Some(from);
+        self.tell(Phase::Begun);
+    }
+
+    fn end(&mut self, phase: Phase) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.tell(phase);
+        }
+    }
+}
+
+impl Drop for Arrival<'_> {
+    fn drop(&mut self) {
+        self.end(Phase::Failed);
+    }
+}
+
+async fn take_in(
+    transport: &Arc<Inner>,
+    request: Request<Incoming>,
+    arrival: &mut Arrival<'_>,
+) -> Result<Answer, Answer> {
     let shared = &transport.shared;
     let (head, body) = request.into_parts();
     if let Some(refused) = refuse_stranger(shared, &head.headers) {
@@ -220,7 +265,9 @@ async fn take_snapshot(
             return Err(reply::text(StatusCode::BAD_REQUEST, "wrong raft message type"));
         }
         admit(shared, message)
-            .map_err(|error| error.answer(&format!("failed to process raft message ({error})")))
+            .map_err(|error| error.answer(&format!("failed to process raft message ({error})")))?;
+        arrival.begin(message.from);
+        Ok(())
     };
     let (message, dir) = receive(shared, body, admit).await.map_err(|error| match error {
         ReceiveError::Refused(answer) => answer,

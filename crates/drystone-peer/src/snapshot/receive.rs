@@ -92,7 +92,7 @@ impl Reader<'_> {
 pub(crate) async fn receive(
     shared: &Shared,
     body: Incoming,
-    admit: impl Fn(&Message) -> Result<(), Answer>,
+    mut admit: impl FnMut(&Message) -> Result<(), Answer>,
 ) -> Result<(Message, PathBuf), ReceiveError> {
     let mut reader = Reader { shared, body, buf: BytesMut::new() };
     let message = reader.message().await?;

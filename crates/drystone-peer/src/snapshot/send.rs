@@ -5,7 +5,7 @@ use crate::call::{Body, Connection, empty, refusal};
 use crate::codec::encode_frame;
 use crate::headers::{NATIVE_SNAPSHOT, NATIVE_SNAPSHOT_1, native_snapshot};
 use crate::peer::Peer;
-use crate::{CallError, PeerUrl, SnapshotFile, SnapshotSource};
+use crate::{CallError, PeerUrl, Phase, SnapshotFile, SnapshotSource, Transfer};
 use bytes::{Bytes, BytesMut};
 use drystone_raft::Message;
 use futures::stream;
@@ -57,6 +57,12 @@ pub(crate) fn start(peer: &Arc<Peer>, message: Message) {
                 tracing::warn!(peer = %peer.id, error, "failed to send database snapshot");
             }
         }
+        let phase = match &outcome {
+            Ok(_) => Phase::Done(began.elapsed()),
+            Err(_) => Phase::Failed,
+        };
+        let transfer = Transfer { peer: Some(peer.id), incoming: false, phase };
+        peer.shared.handler.transferred(&transfer);
         report(&peer, outcome.is_ok());
     };
     peer.shared.tasks.spawn_on(task, &peer.shared.runtime);

@@ -168,7 +168,7 @@ const LISTENERS: &[Flag] = &[
     idle("host-whitelist", Kind::Text, "*", "HTTP for browsers is not served yet"),
     idle("enable-grpc-gateway", Kind::Bool, "true", "the JSON gateway is not served yet"),
     idle("enable-pprof", Kind::Bool, "false", "profiles of Go programs do not apply"),
-    idle("metrics", Kind::Text, "basic", "metrics are not served yet"),
+    used("metrics", Kind::Text, "basic", "basic or extensive; extensive times calls by method"),
 ];
 
 const CLUSTERING: &[Flag] = &[

@@ -10,6 +10,26 @@ enum Stage {
     Beta,
 }
 
+impl Stage {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Alpha => "ALPHA",
+            Self::Beta => "BETA",
+        }
+    }
+}
+
+/// A feature gate, as it is told to those who ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Feature {
+    /// Its name.
+    pub name: &'static str,
+    /// `ALPHA` or `BETA`.
+    pub stage: &'static str,
+    /// Whether it is open.
+    pub open: bool,
+}
+
 /// One gate of etcd.
 struct Gate {
     name: &'static str,
@@ -88,6 +108,21 @@ impl Gates {
     /// Whether a gate was given by its own name.
     pub(crate) fn is_named(&self, name: &str) -> bool {
         self.named.contains_key(name)
+    }
+
+    /// All gates, with those of a whole stage, by name.
+    pub(crate) fn features(&self) -> Vec<Feature> {
+        let stages = [(ALL_ALPHA, Stage::Alpha), (ALL_BETA, Stage::Beta)];
+        let all = stages.map(|(name, stage)| {
+            let open = self.named.get(name).copied().unwrap_or(false);
+            Feature { name, stage: stage.word(), open }
+        });
+        let named = GATES.iter().map(|gate| Feature {
+            name: gate.name,
+            stage: gate.stage.word(),
+            open: self.is_open(gate.name),
+        });
+        all.into_iter().chain(named).collect()
     }
 
     /// Opens or shuts a gate. One that changes nothing is noted.

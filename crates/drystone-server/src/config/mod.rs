@@ -19,6 +19,7 @@ mod words;
 mod yaml;
 
 pub use describe::describe;
+pub use gates::Feature;
 pub use note::{Note, NoteLevel};
 pub use parse::parse;
 pub use report::report;
@@ -119,6 +120,10 @@ pub struct Config {
     pub compaction_sleep: Duration,
     /// Compaction by itself.
     pub auto_compaction: AutoCompaction,
+    /// Whether calls are timed by method.
+    pub metrics_extensive: bool,
+    /// The feature gates, for those who ask which are open.
+    pub features: Vec<Feature>,
     /// Whether stores are compared before the member serves clients.
     pub initial_corrupt_check: bool,
     /// Whether the leader compares the hashes that compactions leave.

@@ -157,6 +157,8 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
         auto_compaction: auto_compaction(values, notes)?,
         force_new_cluster: values.bool("force-new-cluster"),
         downgrade_check_interval: values.duration("downgrade-check-time"),
+        metrics_extensive: values.text("metrics") == "extensive",
+        features: gates.features(),
         initial_corrupt_check: gates.is_open(INITIAL_CORRUPT_CHECK),
         compact_hash_check: gates.is_open(COMPACT_HASH_CHECK),
         compact_hash_check_interval: values.duration("compact-hash-check-time"),

@@ -173,8 +173,17 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
         if self.is_grpc(&request) {
             Either::Left(self.face.grpc.clone().oneshot(request))
         } else {
-            Either::Right(std::future::ready(Ok(not_found())).boxed())
+            let shared = self.face.shared.clone();
+            Either::Right(answer(shared, request).map(Ok).boxed())
         }
+    }
+}
+
+/// Answers what is no gRPC.
+async fn answer(shared: Arc<Shared>, request: Request<Body>) -> Response<Body> {
+    match request.uri().path() {
+        "/metrics" => crate::metrics::respond(shared, request.headers()).await,
+        _ => not_found(),
     }
 }
 

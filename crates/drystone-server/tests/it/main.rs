@@ -9,6 +9,7 @@ mod download;
 mod floods;
 mod ledger;
 mod members;
+mod metrics;
 mod quota;
 
 use bytes::Bytes;
