@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
-use crate::{Config, Credentials, Dial, Error, SystemDialer, Transport};
+use crate::dial::SecureDialer;
+use crate::{Config, Credentials, Dial, Error, Transport};
 
 /// A client of one cluster. Cloning is cheap and shares connections and token.
 #[derive(Clone, Debug)]
@@ -145,9 +146,11 @@ impl Client {
     /// Makes a client; connects when the first call is made.
     ///
     /// # Errors
-    /// [`Error::NoEndpoints`]; a token that cannot stand in metadata.
+    /// [`Error::NoEndpoints`]; files of [`Config::tls`] that cannot be used; a token that cannot
+    /// stand in metadata.
     pub fn new(config: Config) -> Result<Client, Error> {
-        Client::over(config, Arc::new(SystemDialer))
+        let dial = Arc::new(SecureDialer::new(&config)?);
+        Client::over(config, dial)
     }
 
     /// [`Client::new`] over connections that `dial` makes.

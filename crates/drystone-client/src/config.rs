@@ -26,6 +26,9 @@ pub struct Config {
     pub require_leader: bool,
     /// How calls are authenticated.
     pub credentials: Credentials,
+    /// How to speak TLS. With it, endpoints that have no scheme speak it; without it, those of
+    /// `https` and `unixs` trust the system's authorities.
+    pub tls: Option<drystone_tls::Settings>,
 }
 
 /// Limits on time.
@@ -141,6 +144,7 @@ impl Config {
             windows: Windows::default(),
             require_leader: false,
             credentials: Credentials::None,
+            tls: None,
         }
     }
 

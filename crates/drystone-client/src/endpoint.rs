@@ -9,13 +9,15 @@ use http::uri::Authority;
 /// The address of one server, as text that has been understood.
 ///
 /// Accepted forms: `host:port`, `http://host:port[/…]`, `unix:///absolute/path`,
-/// `unix://relative/path` and `unix:path`. Spaces around it are ignored. The text that was
+/// `unix://relative/path` and `unix:path`, and the same with `https` and `unixs`. Spaces around it are ignored. The text that was
 /// given is kept, because tools print it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     text: String,
     target: Target,
     authority: Authority,
+    /// What the scheme says of TLS; `None` without a scheme.
+    secure: Option<bool>,
 }
 
 /// What a connection is made to. Whoever connects must know every kind.
@@ -31,13 +33,7 @@ pub enum Target {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {
-    /// The scheme asks for TLS, which this client does not speak.
-    #[error("endpoint {endpoint:?} asks for TLS, which this client does not support yet")]
-    TlsUnsupported {
-        /// The text as given.
-        endpoint: String,
-    },
-    /// The scheme is none of `http`, `unix` (and `https`, `unixs`).
+    /// The scheme is none of `http`, `https`, `unix` and `unixs`.
     #[error("endpoint {endpoint:?} has an unknown scheme {scheme:?}")]
     UnknownScheme {
         /// The text as given.
@@ -73,7 +69,7 @@ impl Endpoint {
             },
         };
         let (target, authority) = match scheme {
-            "" | "http" => {
+            "" | "http" | "https" => {
                 let host = rest.split('/').next().unwrap_or_default();
                 let authority: Authority = host.parse().map_err(|_| malformed())?;
                 if authority.port_u16().is_none() {
@@ -84,15 +80,17 @@ impl Endpoint {
                 }
                 (Target::Tcp(host.to_owned()), authority)
             }
-            "unix" if rest.is_empty() => return Err(malformed()),
-            "unix" => (Target::Unix(PathBuf::from(rest)), Authority::from_static("localhost")),
-            "https" | "unixs" => return Err(EndpointError::TlsUnsupported { endpoint: given() }),
+            "unix" | "unixs" if rest.is_empty() => return Err(malformed()),
+            "unix" | "unixs" => {
+                (Target::Unix(PathBuf::from(rest)), Authority::from_static("localhost"))
+            }
             other => {
                 let scheme = other.to_owned();
                 return Err(EndpointError::UnknownScheme { endpoint: given(), scheme });
             }
         };
-        Ok(Endpoint { text: text.to_owned(), target, authority })
+        let secure = (!scheme.is_empty()).then_some(matches!(scheme, "https" | "unixs"));
+        Ok(Endpoint { text: text.to_owned(), target, authority, secure })
     }
 
     /// The text this endpoint was parsed from, unchanged.
@@ -103,6 +101,11 @@ impl Endpoint {
     /// What to connect to.
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// Whether to speak TLS, where `by_default` is what a text without a scheme means.
+    pub fn is_secure(&self, by_default: bool) -> bool {
+        self.secure.unwrap_or(by_default)
     }
 
     /// What requests call the server, as HTTP's `:authority`.
@@ -141,11 +144,21 @@ mod tests {
     }
 
     #[test]
+    fn the_scheme_says_whether_tls_is_spoken() {
+        let secure = |text: &str| {
+            let endpoint = Endpoint::parse(text).unwrap();
+            (endpoint.is_secure(false), endpoint.is_secure(true))
+        };
+        assert_eq!(secure("https://a:1/"), (true, true));
+        assert_eq!(secure("unixs:///run/e.sock"), (true, true));
+        assert_eq!(secure("http://a:1"), (false, false));
+        assert_eq!(secure("unix:e.sock"), (false, false));
+        assert_eq!(secure("a:1"), (false, true));
+    }
+
+    #[test]
     fn forms_that_are_refused() {
         let err = |text: &str| Endpoint::parse(text).unwrap_err();
-        for text in ["https://a:1", "unixs:///x"] {
-            assert_eq!(err(text), EndpointError::TlsUnsupported { endpoint: text.into() });
-        }
         assert!(matches!(err("a"), EndpointError::MissingPort { .. }));
         assert!(matches!(err("http://a"), EndpointError::MissingPort { .. }));
         assert!(matches!(err("ftp://a:1"), EndpointError::UnknownScheme { .. }));

@@ -17,6 +17,12 @@ pub enum Error {
     /// An endpoint of the configuration cannot be used.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// The certificates and authorities of the configuration cannot be used.
+    #[error("{message}")]
+    Tls {
+        /// What is wrong with which file.
+        message: String,
+    },
     /// The server answered with an error. The message is the server's own.
     #[error("{message}")]
     Server {
@@ -65,7 +71,7 @@ impl Error {
             Error::NoEndpoints | Error::Unreachable { .. } | Error::Lost { .. } => {
                 Code::Unavailable
             }
-            Error::Endpoint(_) | Error::Token => Code::InvalidArgument,
+            Error::Endpoint(_) | Error::Tls { .. } | Error::Token => Code::InvalidArgument,
         }
     }
 

@@ -8,8 +8,8 @@
 //! a gRPC service that spreads calls over the endpoints and passes over those that are down.
 //!
 //! # What it is not
-//! It has no TLS yet: `https` and `unixs` endpoints are refused when they are parsed. It keeps
-//! no cache, no session and no background task beside its connections; locks, elections and
+//! It is no second TLS stack: what [`Config::tls`] says is `drystone-tls`'s to do. It keeps no
+//! cache, no session and no background task beside its connections; locks, elections and
 //! namespaces stand on top of it, not in it.
 //!
 //! # Model
@@ -54,6 +54,8 @@ mod watch;
 pub use client::Client;
 pub use config::{Config, Credentials, Retries, Timeouts, Windows};
 pub use dial::{Dial, Dialing, Stream, SystemDialer};
+/// How to speak TLS: which authorities are trusted, and which certificate is shown.
+pub use drystone_tls::{Pair, Settings as TlsSettings};
 pub use endpoint::{Endpoint, EndpointError, Target};
 pub use error::Error;
 pub use lease::KeepAlive;

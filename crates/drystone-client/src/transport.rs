@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::uri::Scheme;
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
@@ -18,9 +19,9 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::dial::Stream;
+use crate::dial::{SecureDialer, Stream};
 use crate::error::NotSent;
-use crate::{Config, Dial, Endpoint, Error, SystemDialer, Timeouts, Windows};
+use crate::{Config, Dial, Endpoint, Error, Timeouts, Windows};
 
 type Sender = http2::SendRequest<Body>;
 
@@ -48,6 +49,8 @@ struct Node {
     dial: Arc<dyn Dial>,
     timeouts: Timeouts,
     windows: Windows,
+    /// Whether requests are to say so: servers tell secure requests by it.
+    secure: bool,
     state: Mutex<State>,
     /// Held while connecting, so that a crowd of calls opens one connection.
     connecting: tokio::sync::Mutex<()>,
@@ -66,12 +69,12 @@ const DOWN_MIN: Duration = Duration::from_millis(50);
 const DOWN_MAX: Duration = Duration::from_secs(2);
 
 impl Transport {
-    /// Makes the service; opens nothing yet.
+    /// Makes the service; opens no connection yet. Reads the files of [`Config::tls`].
     pub fn new(config: &Config) -> Result<Transport, Error> {
-        Transport::over(config, Arc::new(SystemDialer))
+        Transport::over(config, Arc::new(SecureDialer::new(config)?))
     }
 
-    /// [`Transport::new`] over connections that `dial` makes.
+    /// [`Transport::new`] over connections that `dial` makes; TLS is its business.
     pub fn over(config: &Config, dial: Arc<dyn Dial>) -> Result<Transport, Error> {
         if config.endpoints.is_empty() {
             return Err(Error::NoEndpoints);
@@ -82,6 +85,7 @@ impl Transport {
                 dial: dial.clone(),
                 timeouts: config.timeouts,
                 windows: config.windows,
+                secure: endpoint.is_secure(config.tls.is_some()),
                 state: Mutex::default(),
                 connecting: tokio::sync::Mutex::default(),
             })
@@ -175,7 +179,8 @@ impl Node {
 
     fn uri(&self, given: &Uri) -> Uri {
         let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(http::uri::Scheme::HTTP);
+        let scheme = if self.secure { Scheme::HTTPS } else { Scheme::HTTP };
+        parts.scheme = Some(scheme);
         parts.authority = Some(self.endpoint.authority().clone());
         parts.path_and_query = given.path_and_query().cloned();
         Uri::from_parts(parts).unwrap_or_else(|_| given.clone())

@@ -1,10 +1,10 @@
-//! The verbs beside the comparison: random, torture, rejoin, list, chaos,
+//! The verbs beside the comparison: random, torture, rejoin, rotate, list, chaos,
 //! frozen-leader and bench.
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use drystone_conformance::harness::Program;
-use drystone_conformance::{chaos, contest, lists, random, rejoin, torture, turnover};
+use drystone_conformance::{chaos, contest, lists, random, rejoin, rotation, torture, turnover};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,6 +20,8 @@ pub(crate) enum Verb {
     Torture(TortureArgs),
     /// Keep a member away for many writes, and see it come back by a checkpoint.
     Rejoin(RejoinArgs),
+    /// Replace every certificate of a cluster and the authority under load.
+    Rotate(RotateArgs),
     /// Exchange members of a cluster under load, and wipe the disks of some.
     Turnover(TurnoverArgs),
     /// Kill, stop, isolate and starve members under load, and judge every answer and event.
@@ -103,6 +105,19 @@ pub(crate) struct RejoinArgs {
     /// One more flag for every member, as `--server-flag=--name=value`; may be repeated.
     #[arg(long = "server-flag", allow_hyphen_values = true)]
     flags: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateArgs {
+    /// The server's binary. Otherwise $DRYSTONE_BIN, or the one cargo built beside this.
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    /// How often everything is replaced.
+    #[arg(long, default_value_t = rotation::Config::default().rounds)]
+    rounds: u64,
+    /// Requests of each client between two steps.
+    #[arg(long, default_value_t = rotation::Config::default().requests)]
+    requests: u64,
 }
 
 #[derive(Debug, Args)]
@@ -214,6 +229,7 @@ pub(crate) async fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
                 Verb::Random(args) => random(args).await,
                 Verb::Torture(args) => torture(args).await,
                 Verb::Rejoin(args) => rejoin(args).await,
+                Verb::Rotate(args) => rotate(args).await,
                 Verb::Turnover(args) => turnover(args).await,
                 Verb::Chaos(args) => chaos(args).await,
                 Verb::List(args) => list(args).await,
@@ -280,6 +296,13 @@ async fn rejoin(args: &RejoinArgs) -> anyhow::Result<ExitCode> {
     let outcome = rejoin::run(&program(args.bin.as_deref())?, &config).await?;
     print(&outcome.to_string())?;
     Ok(end("rejoin", &outcome.faults(), outcome.kept()))
+}
+
+async fn rotate(args: &RotateArgs) -> anyhow::Result<ExitCode> {
+    let config = rotation::Config { rounds: args.rounds, requests: args.requests };
+    let outcome = rotation::run(&program(args.bin.as_deref())?, &config).await?;
+    print(&outcome.to_string())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn turnover(args: &TurnoverArgs) -> anyhow::Result<ExitCode> {

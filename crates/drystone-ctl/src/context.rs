@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
-use drystone_client::{Client, Config, Credentials, Endpoint};
+use drystone_client::{Client, Config, Credentials, Endpoint, Pair, TlsSettings};
 
 use crate::cli::Parsed;
 use crate::exit::{Exit, Failure, call_message};
@@ -86,8 +86,9 @@ impl Context<'_> {
         let format = Format::parse(self.flags.text("write-out"))?;
         let printer = Printer { format, hex: self.flags.bool("hex") };
         printer.check(formats)?;
-        self.refuse_tls()?;
+        let tls = self.tls()?;
         let mut config = Config::new(Vec::new());
+        config.tls = tls;
         config.timeouts.connect = self.flags.duration("dial-timeout");
         config.timeouts.call = match limit {
             Limit::Command => Some(self.flags.duration("command-timeout")),
@@ -171,31 +172,31 @@ impl Context<'_> {
         }
     }
 
-    fn refuse_tls(&self) -> Result<(), Failure> {
+    /// What the flags say of TLS; `None` when they ask for none. An endpoint of `https` speaks
+    /// it all the same.
+    fn tls(&self) -> Result<Option<TlsSettings>, Failure> {
+        if !self.flags.text("discovery-srv").is_empty() {
+            let message = "--discovery-srv is not supported yet: give --endpoints";
+            return Err(Failure::new(Exit::BAD_CONNECTION, message));
+        }
         for name in ["cert", "key", "cacert"] {
             if self.flags.changed(name) && self.flags.text(name).is_empty() {
                 let message = format!("empty string is passed to --{name} option");
                 return Err(Failure::arguments(message));
             }
         }
-        let (cert, key) = (self.flags.text("cert"), self.flags.text("key"));
-        if cert.is_empty() != key.is_empty() {
-            return Err(Failure::arguments(format!(
-                "KeyFile and CertFile must both be present[key: {key}, cert: {cert}]"
-            )));
-        }
-        let wanted = !cert.is_empty()
-            || !self.flags.text("cacert").is_empty()
-            || !self.flags.bool("insecure-transport")
-            || self.flags.bool("insecure-skip-tls-verify");
-        if wanted {
-            return Err(Failure::new(Exit::BAD_CONNECTION, "TLS is not supported yet"));
-        }
-        if !self.flags.text("discovery-srv").is_empty() {
-            let message = "--discovery-srv is not supported yet: give --endpoints";
-            return Err(Failure::new(Exit::BAD_CONNECTION, message));
-        }
-        Ok(())
+        let pair = Pair::of(self.flags.text("cert"), self.flags.text("key"))
+            .map_err(|error| Failure::arguments(error.to_string()))?;
+        let text = |name| Some(self.flags.text(name)).filter(|text| !text.is_empty());
+        let settings = TlsSettings {
+            client_pair: pair,
+            trusted_ca: text("cacert").map(Into::into),
+            skip_verify: self.flags.bool("insecure-skip-tls-verify"),
+            server_name: text("tls-server-name").map(str::to_owned),
+            ..TlsSettings::default()
+        };
+        let wanted = settings != TlsSettings::default() || !self.flags.bool("insecure-transport");
+        Ok(wanted.then_some(settings))
     }
 
     fn credentials(&mut self) -> Result<Credentials, Failure> {

@@ -6,7 +6,7 @@
 //! messages and exit codes are etcdctl 3.7's, so that scripts carry over.
 //!
 //! # What it is not
-//! It has no TLS and no discovery yet and says so. It does not have all of etcdctl's commands:
+//! It has no discovery yet and says so. It does not have all of etcdctl's commands:
 //! `drystone ctl --help` lists those it has.
 //!
 //! # Model

@@ -33,7 +33,10 @@ pub(crate) const GLOBAL: &[Flag] = &[
     Flag::int("max-request-bytes", "largest request in bytes, 0 for 2 MiB"),
     Flag::int("max-recv-bytes", "largest response in bytes, 0 for 2 GiB"),
     Flag::bool("debug", "print the global flags"),
-    Flag { default: "true", ..Flag::bool("insecure-transport", "do not use TLS") },
+    Flag {
+        default: "true",
+        ..Flag::bool("insecure-transport", "no TLS where an endpoint does not say https")
+    },
     Flag::bool("insecure-skip-tls-verify", "do not verify the server's certificate"),
     Flag {
         default: "true",
@@ -42,6 +45,7 @@ pub(crate) const GLOBAL: &[Flag] = &[
     Flag::text("cacert", "", "certificate authorities of the servers"),
     Flag::text("cert", "", "certificate of this client"),
     Flag::text("key", "", "key of this client's certificate"),
+    Flag::text("tls-server-name", "", "name that the servers' certificates must have"),
     Flag::text("discovery-srv", "", "domain to find servers in").short('d'),
     Flag::text("discovery-srv-name", "", "suffix of the name to find servers under"),
     Flag::text("user", "", "user name, and password after a colon"),

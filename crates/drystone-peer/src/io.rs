@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::time::{Sleep, sleep};
 
 /// A byte stream to or from a peer.
@@ -21,6 +21,40 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub trait Dial: Send + Sync + 'static {
     /// Connects, handshake included. The caller bounds the time and drops the future to cancel.
     fn dial(&self, url: PeerUrl) -> BoxFuture<'static, io::Result<Box<dyn Stream>>>;
+}
+
+/// A connection that was accepted and is being made ready, handshake included. It has a task of
+/// its own, so that one that goes nowhere holds up nobody.
+pub type Opening = BoxFuture<'static, io::Result<Box<dyn Stream>>>;
+
+/// Takes connections of peers in. The server brings one that speaks TLS; a [`TcpListener`] takes
+/// plain ones.
+pub trait Listen: Send + 'static {
+    /// Waits for the next connection. Dropping the future loses none.
+    ///
+    /// # Errors
+    /// One could not be accepted, most often for want of file descriptors; the next may be.
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Opening>>;
+}
+
+impl<L: Listen + ?Sized> Listen for Box<L> {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Opening>> {
+        (**self).accept()
+    }
+}
+
+impl Listen for TcpListener {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Opening>> {
+        Box::pin(async move {
+            let (stream, _) = TcpListener::accept(self).await?;
+            let opening: Opening = Box::pin(async move {
+                stream.set_nodelay(true)?;
+                let stream: Box<dyn Stream> = Box::new(stream);
+                Ok(stream)
+            });
+            Ok(opening)
+        })
+    }
 }
 
 /// Plain TCP and Unix sockets.

@@ -11,8 +11,8 @@
 //! # What it is not
 //! It is not reliable: a message that finds a full queue or a lost connection is dropped, and
 //! raft is told that the peer is unreachable. It knows no membership, elects nobody, stores
-//! nothing but snapshots that come in, and brings no TLS: the server hands in a [`Dial`] that
-//! speaks it, and gives accepted streams to [`Transport::serve_connection`].
+//! nothing but snapshots that come in, and brings no TLS: the server hands in a [`Dial`] and a
+//! [`Listen`] that speak it.
 //!
 //! # The model
 //! Between two members there are up to six channels. Each member dials two long GETs at the
@@ -86,7 +86,7 @@ pub use info::{
     ClusterInfo, HashKv, MemberInfo, Replacement, VersionInfo, members_from_json, members_to_json,
     version_to_json,
 };
-pub use io::{Dial, Stream, TcpDialer};
+pub use io::{Dial, Listen, Opening, Stream, TcpDialer};
 pub use status::PeerStatus;
 pub use transport::Transport;
 pub use url::{PeerUrl, Scheme, UrlError};

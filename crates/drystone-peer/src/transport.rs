@@ -1,14 +1,13 @@
 //! The handle that a member holds: all its peers.
 
 use crate::peer::{LogPace, Peer, Shared};
-use crate::{Config, ConfigError, Dial, Handler, PeerStatus, PeerUrl, headers, server};
+use crate::{Config, ConfigError, Dial, Handler, Listen, PeerStatus, PeerUrl, headers, server};
 use drystone_raft::Message;
 use drystone_types::MemberId;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -183,15 +182,15 @@ impl Transport {
         self.inner.far_end(id).map(|peer| peer.status())
     }
 
-    /// Serves plain connections of a listener until the transport stops or the future is
+    /// Serves the connections of a listener until the transport stops or the future is
     /// dropped; the connections that were accepted live on until then.
-    pub async fn serve(&self, listener: TcpListener) {
+    pub async fn serve(&self, listener: impl Listen) {
         let stop = self.inner.shared.stop.clone();
         let accept = server::serve(Arc::clone(&self.inner), listener);
         stop.run_until_cancelled(accept).await;
     }
 
-    /// Serves one connection, whoever accepted it: this is where TLS comes in. Ends with the
+    /// Serves one connection, whoever accepted it. Ends with the
     /// connection, or when the transport stops.
     pub async fn serve_connection(&self, stream: impl crate::Stream + 'static) {
         let serve = server::serve_connection(Arc::clone(&self.inner), stream);

@@ -8,7 +8,9 @@
 //! The look here spares the log what would be refused, and guards what never enters it. The
 //! last word on a proposal is the machine's, when it is applied.
 
+use crate::connection::OfConnection;
 use crate::shared::Shared;
+use crate::tokens::Spoken;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb as pb;
 use drystone_auth::{Auth, Identity, token_index};
@@ -17,36 +19,56 @@ use drystone_types::LeaseId;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tonic::Request;
 use tonic::metadata::MetadataMap;
+use tonic::{Extensions, Request};
 
 /// What precedes a token in the way of HTTP.
 const BEARER: &str = "Bearer ";
+
+/// What the gateway marks its calls with. Whoever is at the other end of its connection is not
+/// who calls.
+const OF_GATEWAY: &str = "grpcgateway-accept";
 
 /// What a call says of its caller.
 #[derive(Clone, Default)]
 pub(crate) struct Caller {
     token: Option<Arc<str>>,
+    /// The name in the certificate of its connection, where that is a user's.
+    common_name: Option<Arc<str>>,
 }
 
 /// Says whether there is a token, not which.
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caller").field("has_token", &self.token.is_some()).finish()
+        f.debug_struct("Caller")
+            .field("has_token", &self.token.is_some())
+            .field("common_name", &self.common_name)
+            .finish()
     }
 }
 
 impl Caller {
     /// Reads `token`, else `authorization`, of which the first value counts. One that is no
-    /// text is a bad token, not none.
-    pub(crate) fn of(metadata: &MetadataMap) -> Self {
+    /// text is a bad token, not none. Without any, the name in the connection's certificate
+    /// counts, unless the call comes through the gateway.
+    pub(crate) fn of(metadata: &MetadataMap, extensions: &Extensions) -> Self {
         let value = metadata.get("token").or_else(|| metadata.get("authorization"));
-        Self { token: value.map(|value| strip(value.to_str().unwrap_or_default())) }
+        let token = value.map(|value| strip(value.to_str().unwrap_or_default()));
+        let of_connection = extensions.get::<OfConnection>();
+        let common_name = of_connection.and_then(|known| known.far_end.common_name.clone());
+        let by_gateway = metadata.contains_key(OF_GATEWAY);
+        if let Some(common_name) = common_name.as_ref().filter(|_| by_gateway && token.is_none()) {
+            tracing::warn!(
+                "common-name" = %common_name,
+                "ignoring common name in gRPC-gateway proxy request"
+            );
+        }
+        Self { token, common_name: common_name.filter(|_| !by_gateway) }
     }
 
     /// The caller for whom another member passes a call on.
     pub(crate) fn passed_on(token: Option<&str>) -> Self {
-        Self { token: token.map(strip) }
+        Self { token: token.map(strip), common_name: None }
     }
 
     /// The token, for the member that a call is passed on to.
@@ -57,7 +79,7 @@ impl Caller {
 
 /// Who calls, and what is asked.
 pub(crate) fn split<T>(request: Request<T>) -> (Caller, T) {
-    (Caller::of(request.metadata()), request.into_inner())
+    (Caller::of(request.metadata(), request.extensions()), request.into_inner())
 }
 
 fn strip(token: &str) -> Arc<str> {
@@ -206,6 +228,32 @@ pub(crate) fn decide(
     auth.decide(who, &needs(call, attachments)).map_err(convert::denial)
 }
 
+/// Who calls: by the token, or without one by the certificate, of which the log speaks here,
+/// where it counts, and nowhere else. Nobody in particular while authentication is off.
+///
+/// # Errors
+/// [`EtcdError::InvalidAuthToken`] for a token that `read` does not know.
+fn identify(
+    auth_revision: Option<u64>,
+    caller: &Caller,
+    read: impl FnOnce(&str) -> Option<Spoken>,
+) -> Result<Option<Identity>, EtcdError> {
+    let Some(auth_revision) = auth_revision else { return Ok(None) };
+    if let Some(token) = &caller.token {
+        let spoken = read(token).ok_or(EtcdError::InvalidAuthToken)?;
+        let revision = spoken.revision.unwrap_or(auth_revision);
+        return Ok(Some(Identity { user: spoken.user, revision }));
+    }
+    let Some(name) = caller.common_name.as_deref() else { return Ok(None) };
+    tracing::debug!(
+        "common-name" = name,
+        "user-name" = name,
+        revision = auth_revision,
+        "found command name"
+    );
+    Ok(Some(Identity { user: name.to_owned(), revision: auth_revision }))
+}
+
 impl Shared {
     /// Recognises the caller and looks whether it may do what `request` takes, by what this
     /// member has applied. What hangs on leases is left out; whoever answers with keys of a
@@ -253,15 +301,11 @@ impl Shared {
         Ok(Authority { who, given })
     }
 
-    /// The identity behind a caller's token. The revision is that of `auth`, which so must be
+    /// The identity behind a caller's token, or its certificate. The revision is that of `auth`, which so must be
     /// read before the token: a change in between makes the identity too old, never too new.
     fn recognise(&self, auth: &Auth, caller: &Caller) -> Result<Option<Identity>, EtcdError> {
-        let Some(token) = caller.token.as_deref().filter(|_| auth.is_enabled()) else {
-            return Ok(None);
-        };
-        let spoken = self.tokens.read(token, self.now()).ok_or(EtcdError::InvalidAuthToken)?;
-        let revision = spoken.revision.unwrap_or_else(|| auth.revision());
-        Ok(Some(Identity { user: spoken.user, revision }))
+        let revision = auth.is_enabled().then(|| auth.revision());
+        identify(revision, caller, |token| self.tokens.read(token, self.now()))
     }
 
     /// Waits, if `error` is that a token is not known, and the entry that makes it known may
@@ -304,53 +348,4 @@ impl Shared {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn caller(pairs: &[(&'static str, &'static str)]) -> Option<String> {
-        let mut metadata = MetadataMap::new();
-        for (key, value) in pairs {
-            metadata.append(*key, value.parse().unwrap());
-        }
-        token(&metadata)
-    }
-
-    fn token(metadata: &MetadataMap) -> Option<String> {
-        Caller::of(metadata).token().map(str::to_owned)
-    }
-
-    #[test]
-    fn the_token_comes_first_and_only_its_first_value() {
-        assert_eq!(caller(&[]), None);
-        assert_eq!(caller(&[("authorization", "a")]).as_deref(), Some("a"));
-        assert_eq!(caller(&[("authorization", "a"), ("token", "t")]).as_deref(), Some("t"));
-        assert_eq!(caller(&[("token", "t"), ("token", "u")]).as_deref(), Some("t"));
-        assert_eq!(caller(&[("token", "")]).as_deref(), Some(""));
-    }
-
-    #[test]
-    fn bearer_is_stripped_once_and_as_it_is_written() {
-        assert_eq!(caller(&[("token", "Bearer t")]).as_deref(), Some("t"));
-        assert_eq!(caller(&[("authorization", "Bearer Bearer t")]).as_deref(), Some("Bearer t"));
-        for other in ["bearer t", "Bearert", " Bearer t"] {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("token", other.parse().unwrap());
-            assert_eq!(token(&metadata).as_deref(), Some(other));
-        }
-    }
-
-    #[test]
-    fn a_token_that_is_no_text_is_a_bad_one() {
-        let mut metadata = MetadataMap::new();
-        let bytes = http::HeaderValue::from_bytes(b"\xff\xfe").unwrap();
-        metadata.as_mut().insert("token", bytes);
-        assert_eq!(token(&metadata).as_deref(), Some(""));
-    }
-
-    #[test]
-    fn debug_output_has_no_token() {
-        let caller = Caller { token: Some(strip("hsuEZDJyIutCAcuV.44")) };
-        let shown = format!("{caller:?}");
-        assert!(!shown.contains("hsuEZ"), "{shown}");
-    }
-}
+mod tests;

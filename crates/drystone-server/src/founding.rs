@@ -12,11 +12,10 @@ use crate::rejoin::come_back;
 use crate::resolve::same_text;
 use anyhow::bail;
 use drystone_member::Founding;
-use drystone_peer::{Fetch, MemberInfo, TcpDialer};
+use drystone_peer::{Fetch, MemberInfo};
 use drystone_types::MemberId;
 use drystone_wal::{FsDisk, Wal};
 use futures::future::join_all;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long another member may take to say whom it knows (etcd: 1 s). Nobody else may be there
@@ -65,7 +64,7 @@ async fn refuse_a_second_time(config: &Config) -> anyhow::Result<()> {
     let founding = Founding::new(&config.initial_cluster, &config.initial_cluster_token)?;
     // Who is not in the list is told so when it is founded.
     let Some(own) = founding.id_of(&config.name) else { return Ok(()) };
-    let fetch = Fetch::new(Arc::new(TcpDialer), ASK_TIMEOUT);
+    let fetch = Fetch::new(crate::tls::dialer(config)?, ASK_TIMEOUT);
     let urls = other_urls(config);
     let answers = join_all(urls.iter().map(|url| fetch.members(url))).await;
     let is_own = |member: &&MemberInfo| {

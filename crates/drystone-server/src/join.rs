@@ -6,10 +6,9 @@ use crate::founding::was_started;
 use crate::resolve::{same_text, same_urls};
 use crate::version::OWN;
 use anyhow::{Context, anyhow, bail};
-use drystone_peer::{ApiVersion, ClusterInfo, Fetch, MemberInfo, PeerUrl, TcpDialer, VersionInfo};
+use drystone_peer::{ApiVersion, ClusterInfo, Fetch, MemberInfo, PeerUrl, VersionInfo};
 use drystone_types::{ClusterId, MemberId};
 use futures::future::join_all;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a member may take to say who belongs to its cluster (etcd: 10 s).
@@ -43,7 +42,7 @@ impl Joining {
 /// Nobody answers, or what they say does not go with what was configured, in etcd's words; or
 /// the cluster knows this member as one that has started, and so as one that lost its data.
 pub(crate) async fn join(config: &Config) -> anyhow::Result<Joining> {
-    let fetch = Fetch::new(Arc::new(TcpDialer), ASK_TIMEOUT);
+    let fetch = Fetch::new(crate::tls::dialer(config)?, ASK_TIMEOUT);
     let told = matching_cluster(&fetch, config).await?;
     let own = own_entry(config, &told).await?;
     if was_started(own) {

@@ -84,6 +84,7 @@ mod shared;
 mod strict;
 mod texts;
 mod threads;
+mod tls;
 mod tokens;
 mod version;
 mod watch;
@@ -91,7 +92,7 @@ mod watch;
 pub use self::http::Accept;
 pub use config::{
     AutoCompaction, ClusterState, Config, Feature, LogFormat, Note, NoteLevel, Parsed, Printout,
-    UsageError, bind_address, describe, parse, parse_urls, report,
+    TlsConfig, UsageError, bind_address, describe, parse, parse_urls, report,
 };
 pub use connection::{Connection, FarEnd};
 pub use logging::start as start_logging;

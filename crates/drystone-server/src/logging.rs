@@ -22,7 +22,7 @@ fn install(level: &str, format: LogFormat, to_stdout: bool) {
     };
     // The libraries below speak up only when something is wrong.
     let filter = EnvFilter::new(format!(
-        "warn,drystone={level},drystone_server={level},drystone_peer={level},drystone_member={level},drystone_machine={level},drystone_rocks={level},drystone_watch={level},drystone_raft={}",
+        "warn,drystone={level},drystone_server={level},drystone_peer={level},drystone_tls={level},drystone_member={level},drystone_machine={level},drystone_rocks={level},drystone_watch={level},drystone_raft={}",
         if level == "debug" { "debug" } else { "warn" }
     ));
     let writer = if to_stdout {

@@ -22,7 +22,7 @@ use anyhow::{Context, bail};
 use drystone_machine::member_id;
 use drystone_member::Founding;
 use drystone_peer::{
-    ClusterInfo, Fetch, FetchError, MemberInfo, PeerUrl, ReplaceRefused, Replacement, TcpDialer,
+    ClusterInfo, Fetch, FetchError, MemberInfo, PeerUrl, ReplaceRefused, Replacement,
 };
 use drystone_types::{ClusterId, MemberId};
 use serde_json::{Value, json};
@@ -97,10 +97,11 @@ impl Note {
 /// The cluster refuses for good, or did not do it in time.
 pub(crate) async fn come_back(config: &Config, layout: &Layout) -> anyhow::Result<Option<Joining>> {
     let noted = layout.rejoining()?;
-    let fetch = Fetch::new(Arc::new(TcpDialer), ASK_TIMEOUT);
+    let dialer = crate::tls::dialer(config)?;
+    let fetch = Fetch::new(dialer.clone(), ASK_TIMEOUT);
     let first = match noted {
         Some(_) => fetch.clone(),
-        None => Fetch::new(Arc::new(TcpDialer), FIRST_ASK_TIMEOUT),
+        None => Fetch::new(dialer, FIRST_ASK_TIMEOUT),
     };
     let until = Instant::now() + REPLACE_MAX;
     let told = loop {

@@ -4,12 +4,12 @@ use crate::access::Authority;
 use crate::auto_compact::auto_compact;
 use crate::brakes::Brakes;
 use crate::changes::Changes;
-use crate::config::{Config, bind_address};
+use crate::config::Config;
 use crate::connection::Connection;
 use crate::corrupt;
 use crate::download::DOWNLOADS_MAX;
 use crate::founding::Beginning;
-use crate::http::{Accept, Admission, Face, accepted, descriptors};
+use crate::http::{Accept, Admission, Face, descriptors};
 use crate::hub::{Command, HubHandle, HubThread};
 use crate::ids::Ids;
 use crate::inbox::INBOX_MAX;
@@ -23,20 +23,20 @@ use crate::raise::Raise;
 use crate::recover::{Parts, open_store, recover};
 use crate::shared::{ApplyInput, Input, Shared, Status, View};
 use crate::threads::{ApplyThread, MemberThread, run_flusher, run_log};
+use crate::tls::{self, Bound};
 use crate::tokens::{Tokens, follow_keys};
 use anyhow::Context;
 use drystone_api::etcdserverpb::InternalRaftRequest;
 use drystone_api::limits::TRANSPORT_OVERHEAD_BYTES;
 use drystone_api::membershippb::{Attributes, ClusterMemberAttrSetRequest};
 use drystone_machine::quota::Room;
-use drystone_peer::{Fetch, PeerUrl, TcpDialer, Transport};
+use drystone_peer::{Dial, Fetch, Listen, PeerUrl, Transport};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -70,12 +70,20 @@ impl Server {
     /// # Errors
     /// What could not be opened or bound, and why.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let peers = bind(&config.listen_peer_urls, "--listen-peer-urls").await?;
-        let clients = bind(&config.listen_client_urls, "--listen-client-urls").await?;
-        let addresses = clients.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
-        let clients = clients.into_iter().map(accepted).collect();
+        let mut config = config;
+        tls::prepare(&mut config)?;
+        let faces = tls::Faces::open(&config)?;
+        let peers = tls::bind(&config.listen_peer_urls, "--listen-peer-urls").await?;
+        let clients = tls::bind(&config.listen_client_urls, "--listen-client-urls").await?;
+        let addresses = clients.iter().filter_map(|bound| bound.address().transpose());
+        let addresses = addresses.collect::<Result<_, _>>()?;
+        let peers = peers.into_iter().map(|bound| tls::listening(bound, faces.peer.as_ref()));
+        let peers = peers.collect();
+        let client = |bound: Bound| tls::accepted(bound, faces.client.as_ref());
+        let clients = clients.into_iter().map(client).collect();
         let mut server = Self::start_over(config, peers, clients).await?;
         server.client_addresses = addresses;
+        let _ = server.shared.faces.set(faces);
         Ok(server)
     }
 
@@ -86,7 +94,7 @@ impl Server {
     /// What could not be opened, and why.
     pub async fn start_over<A: Accept<C>, C: Connection>(
         config: Config,
-        peers: Vec<TcpListener>,
+        peers: Vec<Box<dyn Listen>>,
         clients: Vec<A>,
     ) -> anyhow::Result<Self> {
         let admission = Admission::new(descriptors(), config.connections_per_address_max)?;
@@ -145,6 +153,13 @@ impl Server {
     #[must_use]
     pub fn client_addresses(&self) -> &[std::net::SocketAddr] {
         &self.client_addresses
+    }
+
+    /// Until when the certificates in force are valid, each with its face, `client` or `peer`.
+    /// Blocks on files.
+    #[must_use]
+    pub fn certificate_expiries(&self) -> Vec<(&'static str, drystone_tls::Expiry)> {
+        self.shared.faces.get().map(tls::Faces::expiries).unwrap_or_default()
     }
 
     /// A look at what the server holds for its clients. It may outlive the server.
@@ -222,18 +237,6 @@ async fn end(tasks: impl Iterator<Item = tokio::task::JoinHandle<()>>) {
     }
 }
 
-async fn bind(urls: &[String], flag: &str) -> anyhow::Result<Vec<TcpListener>> {
-    let mut listeners = Vec::new();
-    for url in urls {
-        let address = bind_address(url).map_err(|reason| anyhow::anyhow!("{flag}: {reason}"))?;
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("{flag}: cannot listen on {url}"))?;
-        listeners.push(listener);
-    }
-    Ok(listeners)
-}
-
 /// Makes the shared state and starts the threads.
 fn launch(
     config: Config,
@@ -260,6 +263,7 @@ fn launch(
     status.flushed.store(applied.index.0, Ordering::Release);
     status.live_bytes.store(machine.live_bytes(), Ordering::Release);
     let origin = tokio::time::Instant::now();
+    let dialer = tls::dialer(&config)?;
     let shared = Arc::new(Shared {
         ids: Ids::new(member, SystemTime::now()),
         config,
@@ -274,7 +278,8 @@ fn launch(
         layout: layout.clone(),
         received: Mutex::new(BTreeMap::new()),
         transport: OnceLock::new(),
-        fetch: Fetch::new(Arc::new(TcpDialer), FETCH_TIMEOUT),
+        faces: OnceLock::new(),
+        fetch: Fetch::new(dialer.clone(), FETCH_TIMEOUT),
         origin,
         aside: OnceLock::new(),
         downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
@@ -295,7 +300,7 @@ fn launch(
     if membership.is_removed(member) {
         shared.leave();
     }
-    connect(&shared, &layout, &expected)?;
+    connect(&shared, &layout, &expected, dialer)?;
 
     let member_thread = MemberThread {
         shared: shared.clone(),
@@ -367,6 +372,7 @@ fn connect(
     shared: &Arc<Shared>,
     layout: &Layout,
     membership: &drystone_machine::Membership,
+    dialer: Arc<dyn Dial>,
 ) -> anyhow::Result<()> {
     let parse = |urls: &[String]| -> Vec<PeerUrl> {
         urls.iter().filter_map(|url| url.parse().ok()).collect()
@@ -374,7 +380,7 @@ fn connect(
     let mut config = drystone_peer::Config::new(shared.member, shared.cluster);
     config.peer_urls = parse(&shared.config.initial_advertise_peer_urls);
     let handler = PeerHandler { shared: Arc::downgrade(shared), layout: layout.clone() };
-    let transport = Transport::new(config, Arc::new(handler), Arc::new(TcpDialer))?;
+    let transport = Transport::new(config, Arc::new(handler), dialer)?;
     follow(&transport, membership);
     shared.transport.set(transport).map_err(|_| anyhow::anyhow!("the transport is set already"))
 }

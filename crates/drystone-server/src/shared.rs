@@ -194,6 +194,8 @@ pub(crate) struct Shared {
     pub(crate) received: Mutex<BTreeMap<LogIndex, PathBuf>>,
     /// Set once at start, before any message can leave.
     pub(crate) transport: OnceLock<Transport>,
+    /// TLS of the listeners; unset where connections come from elsewhere.
+    pub(crate) faces: OnceLock<crate::tls::Faces>,
     pub(crate) fetch: Fetch,
     /// Origin of the monotonic time that leases and the hub are given. It is the runtime's, so
     /// that where that stands still or runs ahead, they do too.

@@ -55,7 +55,7 @@ impl WatchService {
         request: Request<impl Stream<Item = Result<WatchRequest, Status>> + Send + Unpin + 'static>,
     ) -> Result<Responses, Status> {
         let needs_leader = crate::needs_leader(request.metadata());
-        let caller = Caller::of(request.metadata());
+        let caller = Caller::of(request.metadata(), request.extensions());
         let (outlet, responses) = pieces();
         let (reply, opened) = oneshot::channel();
         if !self.shared.hub.send(Command::Open(outlet, reply)).await {

@@ -58,7 +58,7 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// Writes both as `NAME.crt` and `NAME.key`, in place.
+    /// Writes both as `NAME.crt` and `NAME.key`, one after the other.
     ///
     /// # Panics
     /// When they cannot be written.
@@ -137,11 +137,13 @@ impl Authority {
     }
 }
 
-/// Writes a file and gives its path.
+/// Writes a file, whole at one moment, and gives its path.
 ///
 /// # Panics
 /// When it cannot be written.
 pub fn write(path: &Path, bytes: &[u8]) -> PathBuf {
-    std::fs::write(path, bytes).expect("a test's folder can be written to");
+    let new = path.with_extension("new");
+    std::fs::write(&new, bytes).expect("a test's folder can be written to");
+    std::fs::rename(&new, path).expect("a test's file can be replaced");
     path.to_owned()
 }

@@ -196,8 +196,20 @@ async fn unix_sockets() {
 fn a_client_needs_an_endpoint() {
     let error = Client::new(Config::new(Vec::new())).unwrap_err();
     assert_eq!(error.to_string(), "etcdclient: no available endpoints");
-    let error = Config::parse(["https://a:1"]).unwrap_err();
-    assert!(error.to_string().contains("TLS"), "{error}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_asks_for_tls_is_never_dialled_in_clear() {
+    let fake = Fake::default();
+    let address = fake.serve().await;
+    let mut config = Config::parse([format!("https://{address}")]).unwrap();
+    config.retries.attempts_max = 1;
+    let over = Client::over(config.clone(), std::sync::Arc::new(drystone_client::SystemDialer));
+    let error = over.unwrap().put(put("k")).await.unwrap_err();
+    assert!(error.to_string().contains("asks for TLS"), "{error}");
+    // Nor by the dialler that can do both, of a server that cannot.
+    assert!(Client::new(config).unwrap().put(put("k")).await.is_err());
+    assert!(fake.puts.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

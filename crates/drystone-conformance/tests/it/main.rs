@@ -3,6 +3,7 @@
 mod alone;
 mod clients;
 mod force;
+mod secure;
 mod tables;
 mod turnover;
 mod turns;

@@ -1,7 +1,7 @@
 //! Connections that others open.
 
 use super::answer;
-use crate::io::{Stream, WriteDeadline};
+use crate::io::{Listen, Stream, WriteDeadline};
 use crate::transport::Inner;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -9,27 +9,34 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 /// Pause after a failed accept, most often for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long a connection may take to become ready, its handshake included (etcd: 10 s).
+const OPENING_MAX: Duration = Duration::from_secs(10);
+
 /// Accepts until the transport stops. At the bound, further connections wait in the kernel.
-pub(crate) async fn serve(transport: Arc<Inner>, listener: TcpListener) {
+pub(crate) async fn serve(transport: Arc<Inner>, mut listener: impl Listen) {
     let room = Arc::new(Semaphore::new(transport.shared.config.connections_max));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "cannot turn off delays on a peer's connection");
-                }
-                let connection = serve_connection(Arc::clone(&transport), stream);
+            Ok(opening) => {
                 let shared = &transport.shared;
+                let (stop, served) = (shared.stop.clone(), Arc::clone(&transport));
                 let task = async move {
-                    connection.await;
+                    let opened = stop.run_until_cancelled(timeout(OPENING_MAX, opening)).await;
+                    match opened {
+                        Some(Ok(Ok(stream))) => serve_connection(served, stream).await,
+                        Some(Ok(Err(error))) => {
+                            tracing::debug!(%error, "a peer's connection came to nothing");
+                        }
+                        Some(Err(_)) => tracing::debug!("a peer's connection took too long"),
+                        None => {}
+                    }
                     drop(permit);
                 };
                 shared.tasks.spawn_on(task, &shared.runtime);

@@ -44,7 +44,6 @@ const fn refused(
 }
 
 const NO_BBOLT: &str = "Drystone does not keep its data in bbolt";
-const NO_TLS: &str = "TLS is not served yet; terminate it in front of Drystone";
 const NO_DISCOVERY: &str = "discovery is not served yet; list the members in --initial-cluster";
 const NO_TRACING: &str = "distributed tracing is not served yet";
 const NO_HTTP: &str = "this HTTP listener is not served yet";
@@ -207,30 +206,65 @@ const CLUSTERING: &[Flag] = &[
 ];
 
 const SECURITY: &[Flag] = &[
-    refused("cert-file", Kind::Text, "", NO_TLS),
-    refused("key-file", Kind::Text, "", NO_TLS),
-    refused("client-cert-file", Kind::Text, "", NO_TLS),
-    refused("client-key-file", Kind::Text, "", NO_TLS),
-    refused("trusted-ca-file", Kind::Text, "", NO_TLS),
-    refused("client-cert-auth", Kind::Bool, "false", NO_TLS),
-    refused("auto-tls", Kind::Bool, "false", NO_TLS),
-    refused("client-cert-allowed-hostname", Kind::Text, "", NO_TLS),
-    refused("client-crl-file", Kind::Text, "", NO_TLS),
-    refused("peer-crl-file", Kind::Text, "", NO_TLS),
-    refused("peer-cert-file", Kind::Text, "", NO_TLS),
-    refused("peer-key-file", Kind::Text, "", NO_TLS),
-    refused("peer-client-cert-file", Kind::Text, "", NO_TLS),
-    refused("peer-client-key-file", Kind::Text, "", NO_TLS),
-    refused("peer-trusted-ca-file", Kind::Text, "", NO_TLS),
-    refused("peer-client-cert-auth", Kind::Bool, "false", NO_TLS),
-    refused("peer-auto-tls", Kind::Bool, "false", NO_TLS),
-    refused("peer-cert-allowed-cn", Kind::Text, "", NO_TLS),
-    refused("peer-cert-allowed-hostname", Kind::Text, "", NO_TLS),
-    idle("peer-skip-client-san-verification", Kind::Bool, "false", NO_TLS),
-    idle("self-signed-cert-validity", Kind::Uint, "1", NO_TLS),
-    idle("cipher-suites", Kind::Text, "", NO_TLS),
-    idle("tls-min-version", Kind::Text, "TLS1.2", NO_TLS),
-    idle("tls-max-version", Kind::Text, "", NO_TLS),
+    used("cert-file", Kind::Text, "", "certificate that clients are shown, in PEM"),
+    used("key-file", Kind::Text, "", "its private key"),
+    used("client-cert-file", Kind::Text, "", "certificate to dial clients' faces with"),
+    used("client-key-file", Kind::Text, "", "its private key"),
+    used("trusted-ca-file", Kind::Text, "", "authorities of clients, who then need a certificate"),
+    used(
+        "client-cert-auth",
+        Kind::Bool,
+        "false",
+        "clients need a certificate, whose common name is their user",
+    ),
+    used("auto-tls", Kind::Bool, "false", "make a certificate for clients when there is none"),
+    used(
+        "client-cert-allowed-hostname",
+        Kind::Text,
+        "",
+        "host names of which a client's certificate needs one",
+    ),
+    used("client-crl-file", Kind::Text, "", "revoked certificates of clients: a CRL"),
+    used("peer-crl-file", Kind::Text, "", "revoked certificates of members: a CRL"),
+    used("peer-cert-file", Kind::Text, "", "certificate that members are shown, in PEM"),
+    used("peer-key-file", Kind::Text, "", "its private key"),
+    used("peer-client-cert-file", Kind::Text, "", "certificate to dial members with, if another"),
+    used("peer-client-key-file", Kind::Text, "", "its private key"),
+    used(
+        "peer-trusted-ca-file",
+        Kind::Text,
+        "",
+        "authorities of members, who then need a certificate",
+    ),
+    used("peer-client-cert-auth", Kind::Bool, "false", "members need a certificate to connect"),
+    used("peer-auto-tls", Kind::Bool, "false", "make a certificate for members when there is none"),
+    used(
+        "peer-cert-allowed-cn",
+        Kind::Text,
+        "",
+        "common names of which a member's certificate needs one",
+    ),
+    used(
+        "peer-cert-allowed-hostname",
+        Kind::Text,
+        "",
+        "host names of which a member's certificate needs one",
+    ),
+    used(
+        "peer-skip-client-san-verification",
+        Kind::Bool,
+        "false",
+        "members may connect from addresses that their certificates do not name",
+    ),
+    used(
+        "self-signed-cert-validity",
+        Kind::Uint,
+        "1",
+        "years that certificates of --auto-tls and --peer-auto-tls are valid",
+    ),
+    used("cipher-suites", Kind::Text, "", "suites of TLS 1.2 by name; the weak are not served"),
+    used("tls-min-version", Kind::Text, "TLS1.2", "oldest version: TLS1.2 or TLS1.3"),
+    used("tls-max-version", Kind::Text, "", "newest version; empty is the newest there is"),
     used(
         "auth-token",
         Kind::Text,

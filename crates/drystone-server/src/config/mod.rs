@@ -12,6 +12,7 @@ mod note;
 mod numbers;
 mod parse;
 mod report;
+mod tls;
 mod urls;
 mod usage;
 mod values;
@@ -23,6 +24,7 @@ pub use gates::Feature;
 pub use note::{Note, NoteLevel};
 pub use parse::parse;
 pub use report::report;
+pub use tls::TlsConfig;
 pub use urls::{bind_address, parse_urls};
 pub(crate) use urls::{check_urls, split_host_port};
 pub use usage::{Parsed, Printout, UsageError};
@@ -70,9 +72,9 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the log goes when not under the data directory.
     pub wal_dir: Option<PathBuf>,
-    /// URLs to listen on for other members; `http` only.
+    /// URLs to listen on for other members.
     pub listen_peer_urls: Vec<String>,
-    /// URLs to listen on for clients; `http` only.
+    /// URLs to listen on for clients.
     pub listen_client_urls: Vec<String>,
     /// URLs under which clients reach this member.
     pub advertise_client_urls: Vec<String>,
@@ -140,6 +142,8 @@ pub struct Config {
     pub auto_join: bool,
     /// Whether changes of membership that endanger the quorum are refused.
     pub strict_reconfig_check: bool,
+    /// TLS for clients and other members.
+    pub tls: TlsConfig,
     /// Which tokens are given out and taken.
     pub auth_token: TokenSpec,
     /// How long a simple token lives that is not used.

@@ -84,8 +84,10 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
     checks::check(values, &gates, notes)?;
     for list in ["listen-peer-urls", "listen-client-urls"] {
         for url in values.urls(list) {
-            urls::bind_address(&url)
-                .map_err(|reason| UsageError::config(format!("--{list}: {reason}")))?;
+            if !url.starts_with("unix") {
+                urls::bind_address(&url)
+                    .map_err(|reason| UsageError::config(format!("--{list}: {reason}")))?;
+            }
         }
     }
     let heartbeat = values.uint("heartbeat-interval").max(1);
@@ -167,6 +169,7 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
         learners_max: usize::try_from(values.int("max-learners")).unwrap_or(1),
         auto_join: values.bool("auto-join"),
         strict_reconfig_check: values.bool("strict-reconfig-check"),
+        tls: super::tls::tls(values)?,
         auth_token: TokenSpec::parse(values.text("auth-token"), parse_duration)
             .map_err(|error| UsageError::config(format!("--auth-token: {error}")))?,
         auth_token_ttl: Duration::from_secs(values.uint("auth-token-ttl")),

@@ -137,22 +137,14 @@ pub(crate) fn split_host_port(authority: &str) -> Option<(&str, u16)> {
     Some((host, port))
 }
 
-/// The part of an `http` URL after the scheme.
-pub(crate) fn authority(url: &str) -> Option<&str> {
-    url.strip_prefix("http://")
-}
-
-/// The address to bind for a listen URL: its host must be an IP address or `localhost`.
+/// The address to bind for a listen URL over TCP: its host must be an IP address or `localhost`.
 ///
 /// # Errors
 /// What is wrong with the URL, and what would be right.
 pub fn bind_address(url: &str) -> Result<SocketAddr, String> {
-    let Some(authority) = authority(url) else {
-        return Err(format!(
-            "cannot listen on {url}: only http URLs are served yet (TLS and unix sockets are not)"
-        ));
-    };
-    let (host, port) = split_host_port(authority)
+    let authority = url.split_once("://").map(|(_, authority)| authority);
+    let (host, port) = authority
+        .and_then(split_host_port)
         .ok_or_else(|| format!(r#"URL address does not have the form "host:port": {url}"#))?;
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(SocketAddr::new(ip, port));

@@ -8,10 +8,8 @@ mod admission;
 mod answers;
 mod door;
 mod session;
-mod tcp;
 
 pub(crate) use admission::{Admission, descriptors};
 pub use door::Accept;
 pub(crate) use door::serve;
 pub(crate) use session::Face;
-pub(crate) use tcp::accepted;

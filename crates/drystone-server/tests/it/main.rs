@@ -11,6 +11,7 @@ mod ledger;
 mod members;
 mod metrics;
 mod quota;
+mod secure;
 
 use bytes::Bytes;
 use drystone_api::etcdserverpb::kv_client::KvClient;
@@ -178,11 +179,14 @@ fn three(folders: &[tempfile::TempDir; 3]) -> [Config; 3] {
     three_with(folders, &[])
 }
 
+/// A port that nobody listens on.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 fn three_with(folders: &[tempfile::TempDir; 3], flags: &[&str]) -> [Config; 3] {
-    let ports = [(); 3].map(|()| {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    });
+    let ports = [(); 3].map(|()| free_port());
     let url = |n: usize| format!("http://127.0.0.1:{}", ports[n]);
     let cluster: Vec<String> = (0..3).map(|n| format!("m{n}={}", url(n))).collect();
     [0, 1, 2].map(|n| {

@@ -40,10 +40,10 @@ fn a_bad_flag_ends_with_etcds_code_and_says_what_would_be_right() {
     let text = String::from_utf8(unknown.stderr).unwrap();
     assert!(text.contains("flag provided but not defined: -frob"), "{text}");
 
-    let refused = drystone(&["--cert-file=x"]);
+    let refused = drystone(&["--unsafe-no-fsync"]);
     assert_eq!(refused.status.code(), Some(1));
     let text = String::from_utf8(refused.stderr).unwrap();
-    assert!(text.contains("--cert-file=x cannot be served"), "{text}");
+    assert!(text.contains("--unsafe-no-fsync=true cannot be served"), "{text}");
 }
 
 #[test]

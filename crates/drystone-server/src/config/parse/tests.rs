@@ -122,8 +122,8 @@ fn variables_stand_for_flags_and_never_fight_them() {
 
 #[test]
 fn what_is_not_served_is_refused_and_what_has_no_effect_is_said() {
-    let (message, code) = refusal(&["--cert-file=x.pem"]);
-    assert!(message.starts_with("--cert-file=x.pem cannot be served: TLS"), "{message}");
+    let (message, code) = refusal(&["--unsafe-no-fsync"]);
+    assert!(message.starts_with("--unsafe-no-fsync=true cannot be served: "), "{message}");
     assert_eq!(code, 1);
     run(&["--client-cert-auth=false"], &[]).unwrap();
     let (_, notes) = run(&["--backend-batch-limit=5"], &[]).unwrap();
