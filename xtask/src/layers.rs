@@ -103,6 +103,7 @@ const WALL: &[(&str, &[&str])] = &[
         &[
             "drystone-api",
             "drystone-client",
+            "drystone-gateway",
             "drystone-types",
             "drystone-judge",
             "drystone-metrics",

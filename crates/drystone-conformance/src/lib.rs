@@ -5,7 +5,7 @@
 //! transcripts must be equal. [`rows`]: gRPC calls whose answers are known from etcd 3.7.
 //! [`sequences`]: requests after which a cluster must still stand, be equal and remember.
 //! [`random`]: a stream of random requests done by both in step, with equal answers, events
-//! and hashes.
+//! and hashes. Beside them [`gateway`]: requests as JSON whose answers are known from etcd 3.7.
 //! [`Comparison`] runs them, [`Report`] writes `docs/compatibility.md`, and [`harness`] starts
 //! and ends the processes; other test programs use it too. Beside the tables stand six
 //! programs over the same harness: [`torture`] kills members under load and judges every
@@ -47,6 +47,7 @@ pub mod commands;
 mod comparison;
 pub mod contest;
 pub mod fields;
+pub mod gateway;
 pub mod harness;
 pub mod lists;
 mod process;

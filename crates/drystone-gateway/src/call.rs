@@ -30,10 +30,12 @@ pub(crate) struct Deadline(pub(crate) Option<Instant>);
 
 impl Deadline {
     async fn hold<T>(self, answer: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-        let Some(instant) = self.0 else { return answer.await };
-        match timeout_at(instant, answer).await {
-            Ok(answered) => answered,
-            Err(_) => Err(Status::deadline_exceeded("context deadline exceeded")),
+        let late = || Status::deadline_exceeded("context deadline exceeded");
+        match self.0 {
+            None => answer.await,
+            // Nothing is asked that nobody waits for.
+            Some(instant) if instant <= Instant::now() => Err(late()),
+            Some(instant) => timeout_at(instant, answer).await.unwrap_or_else(|_| Err(late())),
         }
     }
 }
@@ -110,7 +112,8 @@ async fn lines(
     };
     match deadline.hold(answers.message()).await {
         Err(status) => Ok(refusal(headers, &status)),
-        Ok(None) => Ok(answer(StatusCode::OK, headers, None, Body::empty())),
+        // Go's library does not tell what it was told before nothing.
+        Ok(None) => Ok(answer(StatusCode::OK, HeaderMap::new(), None, Body::empty())),
         Ok(Some(first)) => {
             let first = encode::result_line(&first);
             let lines = stream::iter([first]).chain(more_lines(answers, deadline));

@@ -25,7 +25,13 @@ const CONNECTION_REQUEST_BYTES_MAX: usize = 64 << 20;
 /// Bytes of requests that all connections together may have in the server.
 const ALL_REQUEST_BYTES_MAX: usize = 512 << 20;
 /// Calls whose requests are streams.
-const STREAMS: [&str; 2] = ["/etcdserverpb.Watch/Watch", "/etcdserverpb.Lease/LeaseKeepAlive"];
+const STREAMS: [&str; 4] = [
+    "/etcdserverpb.Watch/Watch",
+    "/etcdserverpb.Lease/LeaseKeepAlive",
+    // The same, as JSON.
+    "/v3/watch",
+    "/v3/lease/keepalive",
+];
 
 /// A number of bytes that can be taken and given back.
 #[derive(Debug)]

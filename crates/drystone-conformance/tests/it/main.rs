@@ -3,6 +3,7 @@
 mod alone;
 mod clients;
 mod force;
+mod gateway;
 mod secure;
 mod tables;
 mod turnover;

@@ -165,7 +165,7 @@ const LISTENERS: &[Flag] = &[
     ),
     idle("cors", Kind::Text, "", "HTTP for browsers is not served yet"),
     idle("host-whitelist", Kind::Text, "*", "HTTP for browsers is not served yet"),
-    idle("enable-grpc-gateway", Kind::Bool, "true", "the JSON gateway is not served yet"),
+    used("enable-grpc-gateway", Kind::Bool, "true", "take requests as JSON, under /v3/"),
     idle("enable-pprof", Kind::Bool, "false", "profiles of Go programs do not apply"),
     used("metrics", Kind::Text, "basic", "basic or extensive; extensive times calls by method"),
 ];

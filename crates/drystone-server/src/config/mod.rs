@@ -76,6 +76,8 @@ pub struct Config {
     pub listen_peer_urls: Vec<String>,
     /// URLs to listen on for clients.
     pub listen_client_urls: Vec<String>,
+    /// Whether JSON is taken under `/v3/`.
+    pub grpc_gateway: bool,
     /// URLs under which clients reach this member.
     pub advertise_client_urls: Vec<String>,
     /// URLs under which other members reach this one.

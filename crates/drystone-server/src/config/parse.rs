@@ -119,6 +119,7 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
         wal_dir,
         listen_peer_urls: values.urls("listen-peer-urls"),
         listen_client_urls: values.urls("listen-client-urls"),
+        grpc_gateway: values.bool("enable-grpc-gateway"),
         advertise_client_urls: advertised(
             values,
             "advertise-client-urls",

@@ -7,6 +7,7 @@
 mod admission;
 mod answers;
 mod door;
+mod gateway;
 mod session;
 
 pub(crate) use admission::{Admission, descriptors};

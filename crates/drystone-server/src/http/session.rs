@@ -1,6 +1,7 @@
 //! HTTP on one connection, with every limit set on purpose.
 
 use super::answers::not_found;
+use super::gateway::{self, JsonGateway, gateway};
 use crate::clients::{Grpc, grpc};
 use crate::connection::{Connection, FIRST_BYTES_MAX, FirstBytes, Guarded, OfConnection};
 use crate::shared::Shared;
@@ -47,11 +48,24 @@ const HEADER_LINES_MAX: usize = 100;
 pub(crate) struct Face {
     shared: Arc<Shared>,
     grpc: Grpc,
+    gateway: Option<JsonGateway>,
 }
 
 impl Face {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { grpc: grpc(&shared), shared }
+        let grpc = grpc(&shared);
+        Self { gateway: gateway(&shared, &grpc), grpc, shared }
+    }
+
+    /// Answers what is not gRPC.
+    async fn answer(self, request: Request<Body>) -> Response<Body> {
+        match self.gateway {
+            Some(gateway) if request.uri().path().starts_with(gateway::PREFIX) => {
+                let Ok(answer) = gateway.oneshot(request).await;
+                answer
+            }
+            _ => answer(self.shared, request).await,
+        }
     }
 
     fn http1(&self) -> http1::Builder {
@@ -173,8 +187,7 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
         if self.is_grpc(&request) {
             Either::Left(self.face.grpc.clone().oneshot(request))
         } else {
-            let shared = self.face.shared.clone();
-            Either::Right(answer(shared, request).map(Ok).boxed())
+            Either::Right(self.face.clone().answer(request).map(Ok).boxed())
         }
     }
 }
