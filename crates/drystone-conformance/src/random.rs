@@ -8,6 +8,7 @@
 //! made when both have answered: so revisions are the same, and all answers can be compared
 //! field by field. Only calls that change nothing are made several at a time.
 //!
+//! RangeStream, which is younger than the etcd at hand may be, is held to Range on Drystone.
 //! Where an old etcd lets somebody do what the reference refuses, a naive model of users and
 //! roles knows before: then Drystone alone is asked, and must refuse it with the right error.
 //!
@@ -78,6 +79,8 @@ pub struct Outcome {
     pub refused: u64,
     /// Requests that only Drystone was asked, because this etcd is older than the reference.
     pub alone: u64,
+    /// Ranges that RangeStream answered as Range did, on Drystone.
+    pub pieces: u64,
     /// Hashes that were equal.
     pub hashes: u64,
     /// Compactions done.
@@ -106,6 +109,7 @@ impl fmt::Display for Outcome {
         }
         writeln!(f, "refused alike    {}", self.refused)?;
         writeln!(f, "Drystone alone   {}", self.alone)?;
+        writeln!(f, "equal in pieces  {}", self.pieces)?;
         writeln!(f, "equal hashes     {}", self.hashes)?;
         writeln!(f, "compactions      {}", self.compactions)?;
         writeln!(f, "leases run out   {}", self.expiries)?;

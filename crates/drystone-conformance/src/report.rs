@@ -247,9 +247,9 @@ impl Report {
 const RANDOM: &str = "\
 `cargo xtask conform --random --seed N` has Drystone and etcd do the same random requests in \
 step: reads with every option, writes, deletions, nested transactions, leases, compactions, \
-hashes, users, roles and permissions, watches of every kind, and wrong requests of every kind, \
-made by root, by users with some rights, and by strangers. Answers are compared field by \
-field, revisions and hashes included, and each watch's events with all that happened. Drystone is \
+hashes, locks, elections, users, roles and permissions, watches of every kind, and wrong requests \
+of every kind, made by root, by users with some rights, and by strangers. Answers are compared \
+field by field, revisions and hashes included, and each watch's events with all that happened. Drystone is \
 restarted now and then, which must not be noticed. What may differ is in this table, and nothing \
 else:\n";
 /// The worst of several verdicts.

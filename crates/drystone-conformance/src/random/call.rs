@@ -1,6 +1,7 @@
 //! The calls of a random stream, their answers, and one server that is asked.
 
 mod auth;
+mod recipes;
 
 pub(super) use auth::{AuthCall, Tokens, Told};
 
@@ -9,6 +10,8 @@ use drystone_api::etcdserverpb as pb;
 use drystone_api::etcdserverpb::kv_client::KvClient;
 use drystone_api::etcdserverpb::lease_client::LeaseClient;
 use drystone_api::etcdserverpb::maintenance_client::MaintenanceClient;
+use drystone_api::v3electionpb as epb;
+use drystone_api::v3lockpb as lpb;
 use drystone_client::{Client, Transport};
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
@@ -36,6 +39,10 @@ pub(super) enum Call {
     KeepAlive(pb::LeaseKeepAliveRequest),
     Leases,
     HashKv(pb::HashKvRequest),
+    /// A lock, taken and given back.
+    Lock(lpb::LockRequest),
+    /// An election of this name with one candidate, who has this lease.
+    Elect(&'static str, i64),
     Auth(AuthCall),
     /// One of the others, by somebody.
     As(Who, Box<Call>),
@@ -72,6 +79,12 @@ pub(super) enum Reply {
     KeepAlive(pb::LeaseKeepAliveResponse),
     Leases(pb::LeaseLeasesResponse),
     HashKv(pb::HashKvResponse),
+    Lock(lpb::LockResponse),
+    Unlock(lpb::UnlockResponse),
+    Leader(epb::LeaderResponse),
+    Campaign(epb::CampaignResponse),
+    Proclaim(epb::ProclaimResponse),
+    Resign(epb::ResignResponse),
     Auth(Option<pb::ResponseHeader>, Told),
     /// The answers to several calls in a row.
     All(Vec<Reply>),
@@ -96,6 +109,7 @@ impl Call {
             Call::KeepAlive(_) => "leases renewed",
             Call::Leases => "lists of leases",
             Call::HashKv(_) => "hashes",
+            Call::Lock(_) | Call::Elect(..) => "locks, elections",
             Call::Auth(_) => "users and roles",
             Call::As(_, call) => call.kind(),
         }
@@ -114,6 +128,12 @@ impl Reply {
     /// The header, where an answer has one.
     pub(super) fn header(&self) -> Option<&pb::ResponseHeader> {
         match self {
+            Reply::Lock(answer) => answer.header.as_ref(),
+            Reply::Unlock(answer) => answer.header.as_ref(),
+            Reply::Leader(answer) => answer.header.as_ref(),
+            Reply::Campaign(answer) => answer.header.as_ref(),
+            Reply::Proclaim(answer) => answer.header.as_ref(),
+            Reply::Resign(answer) => answer.header.as_ref(),
             Reply::Range(answer) => answer.header.as_ref(),
             Reply::Put(answer) => answer.header.as_ref(),
             Reply::Delete(answer) => answer.header.as_ref(),
@@ -227,6 +247,8 @@ impl Side {
                 let request = self.by(who, request);
                 reply(self.maintenance.clone().hash_kv(request).await, Reply::HashKv)
             }
+            Call::Lock(request) => self.lock(request, who).await,
+            Call::Elect(name, lease) => self.elect(name, lease, who).await,
             Call::Auth(call) => {
                 // What a stream may do is told by the token it began with, which this may end.
                 *self.renewals.lock().await = None;

@@ -147,7 +147,8 @@ impl Draw {
             0..44 => Call::Put(self.put()),
             44..56 => Call::Delete(self.delete()),
             56..86 => Call::Txn(self.txn()),
-            86..98 => self.lease_change(),
+            86..97 => self.lease_change(),
+            97 => self.recipe(),
             98 => Call::Txn(self.wrong_txn()),
             _ => self.wrong_compaction(),
         }

@@ -140,7 +140,7 @@ pub(super) fn plain(call: &Call, reply: Reply, theirs: Option<Version>) -> Resul
         (Call::Range(request), Reply::Range(answer)) => plain_range(request, answer, theirs),
         (Call::Txn(request), Reply::Txn(answer)) => plain_txn(request, answer, theirs),
         (Call::TimeToLive(_), Reply::TimeToLive(answer)) => plain_left(answer)?,
-        (Call::GrantAny(_), Reply::All(replies)) => {
+        (Call::GrantAny(_) | Call::Lock(_) | Call::Elect(..), Reply::All(replies)) => {
             for reply in replies {
                 if let Reply::TimeToLive(answer) = reply {
                     plain_left(answer)?;
@@ -171,6 +171,12 @@ pub(super) fn plain(call: &Call, reply: Reply, theirs: Option<Version>) -> Resul
 
 fn plain_reply(reply: &mut Reply) {
     let header = match reply {
+        Reply::Lock(answer) => &mut answer.header,
+        Reply::Unlock(answer) => &mut answer.header,
+        Reply::Leader(answer) => &mut answer.header,
+        Reply::Campaign(answer) => &mut answer.header,
+        Reply::Proclaim(answer) => &mut answer.header,
+        Reply::Resign(answer) => &mut answer.header,
         Reply::Range(answer) => &mut answer.header,
         Reply::Put(answer) => &mut answer.header,
         Reply::Delete(answer) => &mut answer.header,

@@ -230,8 +230,8 @@ fn needs(call: &Call, attached: &Attached) -> Vec<Need> {
                 needs.reads_of(*id);
             }
         }
-        // What these take, every version asks for.
-        Call::Auth(_) | Call::As(..) => {}
+        // What these take, every version asks for; locks and elections are root's.
+        Call::Auth(_) | Call::As(..) | Call::Lock(_) | Call::Elect(..) => {}
     }
     needs.list
 }

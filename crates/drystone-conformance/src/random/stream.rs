@@ -21,6 +21,8 @@ const COMPARE_EVERY: u64 = 400;
 const COMPACT_EVERY: u64 = 2;
 /// Operations after which authentication is put into force, or out of it.
 const AUTH_EVERY: u64 = 1_100;
+/// One in so many ranges is asked of RangeStream too.
+const PIECES_EVERY: u64 = 4;
 /// Hashes and old revisions that are looked at after a compaction.
 const LOOKS: usize = 4;
 /// A lease that runs out: its id, the seconds it is given, and its keys.
@@ -203,9 +205,8 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
             Reply::Refused(code, text)
                 if *code == Code::from(i32::from(error.wire_code().number()))
                     && text == error.message() => {}
-            Reply::Refused(Code::InvalidArgument, text)
-                if error == EtcdError::PermissionDenied
-                    && text != EtcdError::UserEmpty.message() => {}
+            // The request itself is wrong, which is seen before anybody's rights.
+            Reply::Refused(Code::InvalidArgument, _) if !is_denied(&reply) => {}
             _ => {
                 let text = error.message();
                 let what = format!("{call:?}:\n  Drystone alone {reply:?}\n  and not {text:?}");
@@ -280,12 +281,28 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
             (Ok(ours), Ok(theirs)) if is_other_fault(call, &ours, &theirs, self.etcd) => ours,
             (ours, theirs) => return Err(apart(call, &ours, &theirs).into()),
         };
+        self.hold_pieces(call, &same).await?;
         let learnt = self.draw.learn(call, &same);
         learnt.map_err(|what| format!("{call:?}: both answer {same:?}, but {what}"))?;
         self.outcome.refused += u64::from(matches!(same, Reply::Refused(..)));
         self.outcome.denied += u64::from(is_denied(&same));
         self.outcome.hashes += u64::from(matches!(same, Reply::HashKv(_)));
         Ok(same)
+    }
+
+    /// Holds Drystone's RangeStream to a range that both answered alike, now and then.
+    async fn hold_pieces(&mut self, call: &Call, same: &Reply) -> Result<(), Stopped> {
+        if !self.outcome.operations.is_multiple_of(PIECES_EVERY) {
+            return Ok(());
+        }
+        let Some(pieces) = self.ours.in_pieces(call).await else { return Ok(()) };
+        let pieces = plain(call, pieces, None)?;
+        self.outcome.pieces += 1;
+        if pieces == *same {
+            return Ok(());
+        }
+        let text = format!("{call:?}:\n  in pieces {pieces:?}\n  at once   {same:?}");
+        Err(text.chars().take(TEXT_MAX).collect::<String>().into())
     }
 
     /// Hashes at a revision where nothing lived, once they are equal; others as they are.

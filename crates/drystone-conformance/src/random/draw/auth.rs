@@ -43,6 +43,7 @@ impl Draw {
             _ if !self.is_guarded() && self.etcd.minds_tokens() => return call,
             0..50 => Who::User(ROOT.into()),
             _ if is_turned_around(&call) => return self.as_root(call),
+            _ if matches!(call, Call::Lock(_) | Call::Elect(..)) => return self.as_root(call),
             50..92 => self.user(),
             _ => self.outsider(),
         };
@@ -91,7 +92,9 @@ impl Draw {
             30..50 => self.role_of_user(),
             _ => self.role_call(),
         };
+        let nameless = pb::AuthUserGetRequest::default();
         let who = match self.rng.random_range(0..20) {
+            _ if call == AuthCall::UserGet(nameless) => return self.as_root(Call::Auth(call)),
             0..3 if self.is_guarded() => self.user(),
             3 if self.is_guarded() => self.outsider(),
             _ => return self.as_root(Call::Auth(call)),

@@ -4,11 +4,14 @@
 use super::Draw;
 use crate::random::call::Call;
 use drystone_api::etcdserverpb as pb;
+use drystone_api::v3lockpb as lpb;
 use rand::Rng as _;
 
 /// Leases that can be alive at once, and some with ids at the edges.
 const LEASES: i64 = 10;
 const ODD_IDS: [i64; 4] = [-1, i64::MAX, i64::MIN, 0x7fff_ffff_0000_0001];
+/// Names of locks and elections.
+const RECIPES: [&str; 3] = ["lock", "k0", ""];
 /// Nothing runs out during a stream.
 const TTL_SECONDS: [i64; 3] = [1_000_000, 77_777_777, 9_000_000_000];
 /// More than a lease may have.
@@ -40,6 +43,18 @@ impl Draw {
             }
             64..72 => Call::GrantAny(TTL_ANY[self.below(TTL_ANY.len())]),
             _ => Call::Revoke(pb::LeaseRevokeRequest { id }),
+        }
+    }
+
+    /// A lock or an election, with a lease that may be alive. The lease is never one that the
+    /// server makes: its id is in the key.
+    pub(super) fn recipe(&mut self) -> Call {
+        let lease = self.rng.random_range(1..=LEASES);
+        let name = RECIPES[self.below(RECIPES.len())];
+        if self.chance(50) {
+            Call::Lock(lpb::LockRequest { name: name.into(), lease })
+        } else {
+            Call::Elect(name, lease)
         }
     }
 

@@ -33,6 +33,6 @@ fn every_kind_of_call_is_drawn() {
             Step::Watch(_) => watches += 1,
         }
     }
-    assert_eq!(kinds.len(), 12, "{kinds:?}");
+    assert_eq!(kinds.len(), 13, "{kinds:?}");
     assert!(watches > 20 && alone > 2, "{watches} {alone}");
 }

@@ -27,6 +27,9 @@ pub const EXCUSED: &[Excuse] = &[
     FROM_KEY_WATCH,
     ANY_STATUS,
     ODD_GRANTS,
+    NAMELESS,
+    RECIPES_OF_ROOT,
+    ALARMS,
     ROOT_ROLE,
     TURNED_AROUND,
     TWICE_GRANTED,
@@ -177,6 +180,26 @@ pub(in crate::random) const ODD_GRANTS: Excuse = Excuse {
     treatment: Treatment::Alone,
     before: Some([3, 6, 0]),
     reason: "refused since 3.5.8; older versions take them over, or end",
+};
+pub(in crate::random) const NAMELESS: Excuse = Excuse {
+    what: "the user without a name, asked for by nobody in particular",
+    treatment: Treatment::KeptOut,
+    before: None,
+    reason: "etcd takes them for one and the same, and says that there is no such user; Drystone \
+             asks who asks",
+};
+pub(in crate::random) const RECIPES_OF_ROOT: Excuse = Excuse {
+    what: "locks and elections with a lease that the server grants, of several who wait, or, with \
+           authentication on, of others than root",
+    treatment: Treatment::KeptOut,
+    before: None,
+    reason: "the id of the lease is in the key, and a stream in step cannot wait; rows ask",
+};
+pub(in crate::random) const ALARMS: Excuse = Excuse {
+    what: "alarms",
+    treatment: Treatment::KeptOut,
+    before: None,
+    reason: "while one is raised, etcd asks for no permissions (upstream #22386); rows ask",
 };
 pub(in crate::random) const ROOT_ROLE: Excuse = Excuse {
     what: "the permissions of the role root",
