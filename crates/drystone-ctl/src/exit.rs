@@ -86,7 +86,9 @@ pub(crate) fn call_message(error: &Error) -> String {
         Error::Server { message, .. } if is_etcd_text(message) => message.clone(),
         Error::Server { code: Code::DeadlineExceeded, .. } => Error::Deadline.to_string(),
         Error::Server { code, message } => grpc_text(*code, message),
-        Error::Deadline | Error::NoEndpoints | Error::Endpoint(_) => error.to_string(),
+        Error::Deadline | Error::NoEndpoints | Error::Endpoint(_) | Error::Tls { .. } => {
+            error.to_string()
+        }
         other => grpc_text(other.code(), &other.to_string()),
     }
 }

@@ -23,6 +23,7 @@ pub(super) fn sample(shared: &Shared) {
             peers::sample(registry, shared.member, &peer);
         }
     }
+    certificates(shared, registry);
     process::sample(registry);
 }
 
@@ -69,6 +70,15 @@ fn member(shared: &Shared, registry: &Registry) {
     flag(registry, "drystone_digest_set_aside", shared.aside.get().is_some());
     let revision = u64::try_from(aside).unwrap_or_default();
     number(registry, "drystone_digest_differing_revision", revision);
+}
+
+fn certificates(shared: &Shared, registry: &Registry) {
+    let Some(faces) = shared.faces.get() else { return };
+    for (face, expiry) in faces.expiries() {
+        let used = format!("{face}_{}", expiry.of);
+        let ends = expiry.at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        registry.gauge("drystone_certificate_expiry_seconds", &[&used]).set(ends.as_secs_f64());
+    }
 }
 
 fn raft(shared: &Shared, registry: &Registry) {

@@ -100,6 +100,9 @@ async fn one_port_serves_tls_and_clear_and_keeps_strangers_and_revoked_out() {
     let server = Server::start(papers.server(data.path(), &[flag])).await.unwrap();
     ready(&papers.client(&server, "https", Some("alice"))).await;
     ready(&papers.client(&server, "http", None)).await;
+    let ends = server.certificate_expiries();
+    let ends: Vec<_> = ends.iter().map(|(face, expiry)| (*face, expiry.of)).collect();
+    assert_eq!(ends, [("client", "certificate"), ("client", "trusted_ca")]);
     for name in [Some("bob"), Some("stranger"), None] {
         let client = Client::new(papers.client(&server, "https", name)).unwrap();
         let refused = client.put(put("a", "1")).await.unwrap_err();
@@ -178,6 +181,33 @@ async fn a_member_makes_its_own_certificate_with_auto_tls() {
     assert!(Client::new(client).unwrap().put(put("a", "1")).await.is_err());
     assert!(data.path().join("fixtures/client/key.pem").exists());
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_of_the_file_system_are_served_in_clear_and_over_tls() {
+    let (papers, data) = (Papers::new(), tempfile::tempdir().unwrap());
+    let mut config = papers.server(data.path(), &[]);
+    let (clear, secure) = (papers.path("clear.sock"), papers.path("secure.sock"));
+    // One that was left behind is no obstacle.
+    drop(std::os::unix::net::UnixListener::bind(&clear).unwrap());
+    let urls = [format!("unix://{}", clear.display()), format!("unixs://{}", secure.display())];
+    config.listen_client_urls = urls.to_vec();
+    let server = Server::start(config).await.unwrap();
+    for url in &urls {
+        let mut client = ClientConfig::parse([url]).unwrap();
+        client.retries.attempts_max = 1;
+        client.tls = Some(TlsSettings {
+            trusted_ca: Some(papers.path("ca.crt")),
+            pair: Some(drystone_client::Pair {
+                cert: papers.path("server.crt"),
+                key: papers.path("server.key"),
+            }),
+            ..TlsSettings::default()
+        });
+        ready(&client).await;
+    }
+    server.stop().await;
+    assert!(!clear.exists() && !secure.exists(), "they go with their listeners");
 }
 
 /// Three members that speak TLS with each other; certificates of `member.crt`.
