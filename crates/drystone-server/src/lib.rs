@@ -136,6 +136,7 @@ pub fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
     for note in notes {
         note.log();
     }
+    http::raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)

@@ -140,13 +140,7 @@ impl Answers for PeerHandler {
 
     fn version(&self) -> VersionInfo {
         let membership = self.shared().ok().map(|shared| shared.view.read().membership.clone());
-        let cluster = membership.as_ref().and_then(|known| known.version().map(str::to_owned));
-        let storage = membership.as_ref().and_then(|known| crate::version::storage(known));
-        VersionInfo {
-            server: crate::ETCD_VERSION.to_owned(),
-            cluster: cluster.unwrap_or_else(|| "not_decided".to_owned()),
-            storage: storage.unwrap_or_else(|| "unknown".to_owned()),
-        }
+        crate::version::info(membership.as_deref())
     }
 
     fn lease_keep_alive(

@@ -9,7 +9,7 @@ use crate::connection::Connection;
 use crate::corrupt;
 use crate::download::DOWNLOADS_MAX;
 use crate::founding::Beginning;
-use crate::http::{Accept, Admission, Face, descriptors};
+use crate::http::{Accept, Admission, Face, Traffic, descriptors};
 use crate::hub::{Command, HubHandle, HubThread};
 use crate::ids::Ids;
 use crate::inbox::INBOX_MAX;
@@ -33,6 +33,7 @@ use drystone_machine::quota::Room;
 use drystone_peer::{Dial, Fetch, Listen, PeerUrl, Transport};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -60,7 +61,18 @@ pub struct Server {
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     peer_tasks: Vec<tokio::task::JoinHandle<()>>,
-    client_addresses: Vec<std::net::SocketAddr>,
+    /// Those that answer supervisors: they end last.
+    probe_tasks: Vec<tokio::task::JoinHandle<()>>,
+    stop_probes: watch::Sender<bool>,
+    addresses: Addresses,
+}
+
+/// Where listeners are bound.
+#[derive(Debug, Default)]
+struct Addresses {
+    clients: Vec<SocketAddr>,
+    http: Vec<SocketAddr>,
+    probes: Vec<SocketAddr>,
 }
 
 impl Server {
@@ -75,14 +87,24 @@ impl Server {
         let faces = tls::Faces::open(&config)?;
         let peers = tls::bind(&config.listen_peer_urls, "--listen-peer-urls").await?;
         let clients = tls::bind(&config.listen_client_urls, "--listen-client-urls").await?;
-        let addresses = clients.iter().filter_map(|bound| bound.address().transpose());
-        let addresses = addresses.collect::<Result<_, _>>()?;
+        let http_urls = &config.listen_client_http_urls;
+        let http = tls::bind(http_urls, "--listen-client-http-urls").await?;
+        let probes = tls::bind(&config.listen_metrics_urls, "--listen-metrics-urls").await?;
+        let addresses = Addresses {
+            clients: addresses(&clients)?,
+            http: addresses(&http)?,
+            probes: addresses(&probes)?,
+        };
         let peers = peers.into_iter().map(|bound| tls::listening(bound, faces.peer.as_ref()));
         let peers = peers.collect();
+        // With ports for HTTP of its own, the others are left to gRPC.
+        let shared_port = if http.is_empty() { Traffic::All } else { Traffic::Grpc };
         let client = |bound: Bound| tls::accepted(bound, faces.client.as_ref());
-        let clients = clients.into_iter().map(client).collect();
-        let mut server = Self::start_over(config, peers, clients).await?;
-        server.client_addresses = addresses;
+        let clients = clients.into_iter().map(|bound| (shared_port, client(bound)));
+        let http = http.into_iter().map(|bound| (Traffic::Http, client(bound)));
+        let mut server = Self::start_at(config, peers, clients.chain(http).collect()).await?;
+        server.serve_probes(probes.into_iter().map(client).collect());
+        server.addresses = addresses;
         let _ = server.shared.faces.set(faces);
         Ok(server)
     }
@@ -96,6 +118,15 @@ impl Server {
         config: Config,
         peers: Vec<Box<dyn Listen>>,
         clients: Vec<A>,
+    ) -> anyhow::Result<Self> {
+        let clients = clients.into_iter().map(|clients| (Traffic::All, clients)).collect();
+        Self::start_at(config, peers, clients).await
+    }
+
+    async fn start_at<A: Accept<C>, C: Connection>(
+        config: Config,
+        peers: Vec<Box<dyn Listen>>,
+        clients: Vec<(Traffic, A)>,
     ) -> anyhow::Result<Self> {
         let admission = Admission::new(descriptors(), config.connections_per_address_max)?;
         let layout = Layout::new(&config.data_dir, config.wal_dir.as_deref());
@@ -148,11 +179,35 @@ impl Server {
         Ok(server)
     }
 
+    /// Answers supervisors from now on, before the member is ready and until it has ended.
+    fn serve_probes<A: Accept<C>, C: Connection>(&mut self, listeners: Vec<A>) {
+        let face = Face::new(self.shared.clone(), Traffic::Probes);
+        let admission = Admission::for_probes();
+        for listener in listeners {
+            let (face, admission) = (face.clone(), admission.clone());
+            let serving =
+                crate::http::serve(face, listener, admission, self.stop_probes.subscribe());
+            self.probe_tasks.push(tokio::spawn(serving));
+        }
+    }
+
     /// The addresses that clients can reach, also where port 0 was asked for; none of a server
     /// whose connections come from elsewhere.
     #[must_use]
-    pub fn client_addresses(&self) -> &[std::net::SocketAddr] {
-        &self.client_addresses
+    pub fn client_addresses(&self) -> &[SocketAddr] {
+        &self.addresses.clients
+    }
+
+    /// The addresses of `--listen-client-http-urls`, as [`Server::client_addresses`].
+    #[must_use]
+    pub fn http_addresses(&self) -> &[SocketAddr] {
+        &self.addresses.http
+    }
+
+    /// The addresses of `--listen-metrics-urls`, as [`Server::client_addresses`].
+    #[must_use]
+    pub fn metrics_addresses(&self) -> &[SocketAddr] {
+        &self.addresses.probes
     }
 
     /// Until when the certificates in force are valid, each with its face, `client` or `peer`.
@@ -182,6 +237,8 @@ impl Server {
         self.shared.stopping.store(true, Ordering::Release);
         let _ = self.stop.send(true);
         end(self.tasks.drain(..)).await;
+        let _ = self.stop_probes.send(true);
+        end(self.probe_tasks.drain(..)).await;
         if let Some(transport) = self.shared.transport.get() {
             transport.stop().await;
         }
@@ -235,6 +292,11 @@ async fn end(tasks: impl Iterator<Item = tokio::task::JoinHandle<()>>) {
             abort.abort();
         }
     }
+}
+
+/// Where sockets are reached; not those of files.
+fn addresses(listeners: &[Bound]) -> std::io::Result<Vec<SocketAddr>> {
+    listeners.iter().filter_map(|bound| bound.address().transpose()).collect()
 }
 
 /// Makes the shared state and starts the threads.
@@ -343,6 +405,7 @@ fn launch(
     // The log's thread ends when the member's thread has, and everything appended is synced.
     let log_thread = spawn("log", move || run_log(&for_log, log, &log_receiver))?;
     let (stop, _) = watch::channel(false);
+    let (stop_probes, _) = watch::channel(false);
     let server = Server {
         shared: shared.clone(),
         threads,
@@ -350,7 +413,9 @@ fn launch(
         stop,
         tasks: Vec::new(),
         peer_tasks: Vec::new(),
-        client_addresses: Vec::new(),
+        probe_tasks: Vec::new(),
+        stop_probes,
+        addresses: Addresses::default(),
     };
     Ok((shared, server))
 }
@@ -388,7 +453,7 @@ fn connect(
 /// Tells the cluster this member's name and client URLs, then serves clients.
 async fn announce<A: Accept<C>, C: Connection>(
     shared: Arc<Shared>,
-    listeners: Vec<A>,
+    listeners: Vec<(Traffic, A)>,
     admission: Arc<Admission>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -433,12 +498,11 @@ async fn announce<A: Accept<C>, C: Connection>(
         urls = shared.config.advertise_client_urls.join(","),
         "ready to serve client requests"
     );
-    let face = Face::new(shared);
     // A set ends its tasks when it is dropped, so that ending this task ends them too.
     let mut served = JoinSet::new();
-    for listener in listeners {
-        let (face, admission) = (face.clone(), admission.clone());
-        served.spawn(crate::http::serve(face, listener, admission, stop.clone()));
+    for (traffic, listener) in listeners {
+        let face = Face::new(shared.clone(), traffic);
+        served.spawn(crate::http::serve(face, listener, admission.clone(), stop.clone()));
     }
     while served.join_next().await.is_some() {}
 }

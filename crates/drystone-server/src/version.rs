@@ -10,7 +10,7 @@ use crate::shared::Shared;
 use drystone_api::etcdserverpb::InternalRaftRequest;
 use drystone_api::membershippb::{ClusterVersionSetRequest, DowngradeInfoSetRequest};
 use drystone_machine::Membership;
-use drystone_peer::{ApiVersion, PeerUrl};
+use drystone_peer::{ApiVersion, PeerUrl, VersionInfo};
 use futures::future::join_all;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -46,6 +46,16 @@ pub(crate) fn cluster(membership: &Membership) -> Option<ApiVersion> {
 pub(crate) fn storage(membership: &Membership) -> Option<String> {
     let version = cluster(membership)?;
     (version.release() >= STORAGE_VERSION_SINCE).then(|| release(version).to_string())
+}
+
+/// The versions that `/version` tells; `None` before this member knows of its cluster.
+pub(crate) fn info(membership: Option<&Membership>) -> VersionInfo {
+    let cluster = membership.and_then(|known| known.version().map(str::to_owned));
+    VersionInfo {
+        server: crate::ETCD_VERSION.to_owned(),
+        cluster: cluster.unwrap_or_else(|| "not_decided".to_owned()),
+        storage: membership.and_then(storage).unwrap_or_else(|| "unknown".to_owned()),
+    }
 }
 
 /// This server is older than the version that the cluster has decided on.

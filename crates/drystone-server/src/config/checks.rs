@@ -33,6 +33,7 @@ const CHECKS: &[Check] = &[
     hash_check_time,
     quota_warning,
     fates,
+    http_urls,
 ];
 
 /// Looks at everything, and notes what is not wrong but worth a word.
@@ -88,6 +89,19 @@ fn urls(values: &Values, _: &Gates) -> Result<(), UsageError> {
         check_advertised_client(&url).map_err(UsageError::config)?;
     }
     Ok(())
+}
+
+/// No URL is for HTTP alone and for gRPC too. Port 0 is another each time.
+fn http_urls(values: &Values, _: &Gates) -> Result<(), UsageError> {
+    let http = values.urls("listen-client-http-urls");
+    let both = values.urls("listen-client-urls");
+    match both.iter().find(|url| http.contains(url) && !url.ends_with(":0")) {
+        None => Ok(()),
+        Some(url) => Err(UsageError::config(format!(
+            "cannot bind both --listen-client-urls and --listen-client-http-urls on the same url \
+             {url}"
+        ))),
+    }
 }
 
 fn one_bootstrap(values: &Values, _: &Gates) -> Result<(), UsageError> {

@@ -46,7 +46,6 @@ const fn refused(
 const NO_BBOLT: &str = "Drystone does not keep its data in bbolt";
 const NO_DISCOVERY: &str = "discovery is not served yet; list the members in --initial-cluster";
 const NO_TRACING: &str = "distributed tracing is not served yet";
-const NO_HTTP: &str = "this HTTP listener is not served yet";
 const NO_ROTATION: &str = "log rotation is not served yet; let the supervisor rotate stderr";
 const OLD: &str = "etcd has accepted and ignored this flag for years";
 const V2_DEPRECATIONS: &[&str] =
@@ -155,17 +154,27 @@ const STORAGE: &[Flag] = &[
 const LISTENERS: &[Flag] = &[
     used("listen-peer-urls", Kind::Urls, "http://localhost:2380", "where to listen for members"),
     used("listen-client-urls", Kind::Urls, "http://localhost:2379", "where to listen for clients"),
-    refused("listen-client-http-urls", Kind::Urls, "", NO_HTTP),
-    refused("listen-metrics-urls", Kind::Urls, "", NO_HTTP),
+    used(
+        "listen-client-http-urls",
+        Kind::Urls,
+        "",
+        "where to listen for HTTP alone, which leaves the ports above to gRPC",
+    ),
+    used("listen-metrics-urls", Kind::Urls, "", "where to listen for probes and metrics"),
     used(
         "advertise-client-urls",
         Kind::Urls,
         "http://localhost:2379",
         "where clients reach this member",
     ),
-    idle("cors", Kind::Text, "", "HTTP for browsers is not served yet"),
-    idle("host-whitelist", Kind::Text, "*", "HTTP for browsers is not served yet"),
-    used("enable-grpc-gateway", Kind::Bool, "true", "take requests as JSON, under /v3/"),
+    used("cors", Kind::Origins, "*", "origins whose pages may read answers: URLs, or * for all"),
+    used(
+        "host-whitelist",
+        Kind::Text,
+        "*",
+        "hosts that HTTP requests in clear may be for; * is any",
+    ),
+    used("enable-grpc-gateway", Kind::Bool, "true", "take JSON over HTTP under /v3/"),
     idle("enable-pprof", Kind::Bool, "false", "profiles of Go programs do not apply"),
     used("metrics", Kind::Text, "basic", "basic or extensive; extensive times calls by method"),
 ];

@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Duration,
     /// URLs with commas between them.
     Urls,
+    /// URLs with commas between them, or `*`.
+    Origins,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// Some of these words, with commas between them.
@@ -48,13 +50,14 @@ impl Kind {
             Kind::Int => parse_int(value).map(drop).or_else(told),
             Kind::Duration if parse_nanoseconds(value).is_err() => told(PARSE_ERROR),
             Kind::Urls if !value.is_empty() => parse_urls(value).map(drop),
+            Kind::Origins if !matches!(value, "" | "*") => parse_urls(value).map(drop),
             Kind::OneOf(words) if !words.contains(&value) => told("invalid value"),
             Kind::SomeOf(words) => match value.split(',').find(|word| !words.contains(word)) {
                 Some(word) => Err(format!("invalid value {word:?}")),
                 None => Ok(()),
             },
             Kind::Gates => Gates::parse(value, &mut Vec::new()).map(drop),
-            Kind::Bool | Kind::Duration | Kind::Urls | Kind::OneOf(_) => Ok(()),
+            Kind::Bool | Kind::Duration | Kind::Urls | Kind::Origins | Kind::OneOf(_) => Ok(()),
         }
     }
 
@@ -76,6 +79,9 @@ impl Kind {
             Kind::Int => "a number".to_owned(),
             Kind::Duration => "a duration such as 100ms or 1h30m".to_owned(),
             Kind::Urls => "URLs such as http://host:port, with commas between them".to_owned(),
+            Kind::Origins => {
+                "* or URLs such as http://host:port, with commas between them".to_owned()
+            }
             Kind::OneOf(words) => format!("one of {}", words.join(", ")),
             Kind::Gates => "NAME=true or NAME=false, with commas between them".to_owned(),
             Kind::SomeOf(words) => format!("one or more of {}", words.join(", ")),

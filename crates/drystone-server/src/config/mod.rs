@@ -76,6 +76,15 @@ pub struct Config {
     pub listen_peer_urls: Vec<String>,
     /// URLs to listen on for clients.
     pub listen_client_urls: Vec<String>,
+    /// URLs to listen on for clients that speak HTTP and not gRPC. With any, the URLs above are
+    /// gRPC's alone.
+    pub listen_client_http_urls: Vec<String>,
+    /// URLs to listen on for probes and metrics.
+    pub listen_metrics_urls: Vec<String>,
+    /// Origins whose pages may read answers; none, or `*`, is all.
+    pub cors: Vec<String>,
+    /// Names of hosts that requests in clear may be for; none, or `*`, is all.
+    pub host_whitelist: Vec<String>,
     /// Whether JSON is taken under `/v3/`.
     pub grpc_gateway: bool,
     /// URLs under which clients reach this member.

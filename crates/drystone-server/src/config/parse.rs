@@ -82,7 +82,13 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
     let name = values.text("name").to_owned();
     let gates = checks::gates(values, notes)?;
     checks::check(values, &gates, notes)?;
-    for list in ["listen-peer-urls", "listen-client-urls"] {
+    let listening = [
+        "listen-peer-urls",
+        "listen-client-urls",
+        "listen-client-http-urls",
+        "listen-metrics-urls",
+    ];
+    for list in listening {
         for url in values.urls(list) {
             if !url.starts_with("unix") {
                 urls::bind_address(&url)
@@ -119,6 +125,10 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
         wal_dir,
         listen_peer_urls: values.urls("listen-peer-urls"),
         listen_client_urls: values.urls("listen-client-urls"),
+        listen_client_http_urls: values.urls("listen-client-http-urls"),
+        listen_metrics_urls: values.urls("listen-metrics-urls"),
+        cors: values.list("cors"),
+        host_whitelist: values.list("host-whitelist"),
         grpc_gateway: values.bool("enable-grpc-gateway"),
         advertise_client_urls: advertised(
             values,

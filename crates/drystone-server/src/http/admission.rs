@@ -1,6 +1,7 @@
 //! Bounds on the connections that a server holds: in all, and from one address.
 
 use parking_lot::Mutex;
+use rustix::process::{Resource, Rlimit};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -8,12 +9,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Descriptors that are kept for the store, the log and the other members (etcd: 150).
 const RESERVED_DESCRIPTORS: u64 = 150;
+/// Connections of supervisors. They are among the descriptors that are kept.
+const PROBE_CONNECTIONS_MAX: usize = 64;
 /// A network of IPv6 counts as one address: whoever has one address of it has all.
 const NETWORK_BITS: u32 = 64;
 
+/// Lets this process open as many descriptors as it may allow itself, as Go's runtime does.
+pub(crate) fn raise_descriptors() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Descriptors that this process may open. `u64::MAX` where there is no limit.
 pub(crate) fn descriptors() -> u64 {
-    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+    rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// Lets connections in, up to the bounds. Listeners share one.
@@ -50,8 +62,18 @@ impl Admission {
         let all = usize::try_from(descriptors - RESERVED_DESCRIPTORS).unwrap_or(usize::MAX);
         let all = all.min(Semaphore::MAX_PERMITS);
         let per_address_max = if per_address_max == 0 { all.div_ceil(2) } else { per_address_max };
+        Ok(Self::of(all, per_address_max))
+    }
+
+    /// The connections of supervisors, apart from those of clients: when clients take all there
+    /// are, a probe still gets through.
+    pub(crate) fn for_probes() -> Arc<Self> {
+        Self::of(PROBE_CONNECTIONS_MAX, PROBE_CONNECTIONS_MAX)
+    }
+
+    fn of(all: usize, per_address_max: usize) -> Arc<Self> {
         let room = Arc::new(Semaphore::new(all));
-        Ok(Arc::new(Self { room, per_address_max, addresses: Mutex::default() }))
+        Arc::new(Self { room, per_address_max, addresses: Mutex::default() })
     }
 
     /// Waits until there is room for one more connection. Those that cannot be held wait in the

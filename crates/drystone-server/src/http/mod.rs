@@ -6,11 +6,15 @@
 
 mod admission;
 mod answers;
+mod browsers;
 mod door;
 mod gateway;
+mod mux;
+mod probes;
 mod session;
+mod vars;
 
-pub(crate) use admission::{Admission, descriptors};
+pub(crate) use admission::{Admission, descriptors, raise_descriptors};
 pub use door::Accept;
 pub(crate) use door::serve;
-pub(crate) use session::Face;
+pub(crate) use session::{Face, Traffic};

@@ -1,7 +1,8 @@
 //! HTTP on one connection, with every limit set on purpose.
 
-use super::answers::not_found;
-use super::gateway::{self, JsonGateway, gateway};
+use super::browsers::{Browsers, Entry, share};
+use super::gateway::{JsonGateway, gateway};
+use super::mux;
 use crate::clients::{Grpc, grpc};
 use crate::connection::{Connection, FIRST_BYTES_MAX, FirstBytes, Guarded, OfConnection};
 use crate::shared::Shared;
@@ -40,38 +41,110 @@ const FAULTY_STREAMS_MAX: usize = 1024;
 /// How long the head of an HTTP/1 request may take to come, and so how long a connection without
 /// a request is kept (etcd: 5 min for the head).
 const HEAD_MAX: Duration = Duration::from_secs(300);
+/// How gRPC names itself.
+const GRPC: &[u8] = b"application/grpc";
 /// Header lines of an HTTP/1 request.
 const HEADER_LINES_MAX: usize = 100;
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Traffic {
+    /// gRPC, and clients' paths of HTTP.
+    All,
+    /// gRPC alone.
+    Grpc,
+    /// Clients' paths of HTTP alone.
+    Http,
+    /// Probes and metrics.
+    Probes,
+}
+
+impl Traffic {
+    /// As etcd's log calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::All => "grpc+http",
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+            Self::Probes => "probes",
+        }
+    }
+
+    /// Whether anything is served over this version of HTTP. In clear, HTTP/2 is gRPC's alone.
+    fn takes(self, is_http2: bool, is_secure: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Grpc => is_http2,
+            Self::Http | Self::Probes => is_secure || !is_http2,
+        }
+    }
+}
 
 /// What clients meet on a connection: services, and how HTTP is spoken. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Face {
     shared: Arc<Shared>,
     grpc: Grpc,
+    /// The same services, in JSON, where that is wanted.
     gateway: Option<JsonGateway>,
+    browsers: Arc<Browsers>,
+    traffic: Traffic,
 }
 
 impl Face {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, traffic: Traffic) -> Self {
+        let browsers = Arc::new(Browsers::new(&shared.config));
         let grpc = grpc(&shared);
-        Self { gateway: gateway(&shared, &grpc), grpc, shared }
+        let takes_json = matches!(traffic, Traffic::All | Traffic::Http);
+        let gateway = gateway(&shared, &grpc).filter(|_| takes_json);
+        Self { grpc, gateway, shared, browsers, traffic }
     }
 
-    /// Answers what is not gRPC.
-    async fn answer(self, request: Request<Body>) -> Response<Body> {
-        match self.gateway {
-            Some(gateway) if request.uri().path().starts_with(gateway::PREFIX) => {
-                let Ok(answer) = gateway.oneshot(request).await;
-                answer
-            }
-            _ => answer(self.shared, request).await,
+    /// Answers what is not plainly gRPC in clear.
+    async fn answer(self, of: OfConnection, mut request: Request<Body>) -> Response<Body> {
+        if self.traffic == Traffic::Probes {
+            return mux::for_probes(self.shared, request).await;
         }
+        let is_grpc = self.is_grpc(&of, &request);
+        let origin = match self.browsers.admit(&self.shared, &of.far_end, &mut request) {
+            Entry::Allowed(origin) => origin,
+            Entry::Answered(answer) => return *answer,
+        };
+        let mut answer = if is_grpc {
+            let Ok(answer) = self.grpc.oneshot(request).await;
+            answer
+        } else {
+            mux::for_clients(self.shared, self.gateway, request).await
+        };
+        share(&mut answer, origin);
+        answer
+    }
+
+    fn is_grpc(&self, of: &OfConnection, request: &Request<Body>) -> bool {
+        let is_named = || {
+            let kind = request.headers().get(header::CONTENT_TYPE);
+            kind.is_some_and(|kind| kind.as_bytes().starts_with(GRPC))
+        };
+        match self.traffic {
+            _ if request.version() != Version::HTTP_2 => false,
+            Traffic::All => !of.far_end.is_secure || is_named(),
+            Traffic::Grpc => true,
+            Traffic::Http | Traffic::Probes => false,
+        }
+    }
+
+    /// Whether requests go to gRPC before anything of HTTP is looked at.
+    fn is_grpc_alone(&self, of: &OfConnection, request: &Request<Body>) -> bool {
+        let is_shared = self.traffic == Traffic::All && of.far_end.is_secure;
+        !is_shared && self.is_grpc(of, request)
     }
 
     fn http1(&self) -> http1::Builder {
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
+            // As Go writes them.
+            .title_case_headers(true)
             .header_read_timeout(HEAD_MAX)
             .max_headers(HEADER_LINES_MAX)
             .max_buf_size(HEADER_BYTES_MAX as usize);
@@ -125,6 +198,11 @@ pub(crate) async fn hold<C: Connection>(
             return;
         }
     };
+    if !face.traffic.takes(first.is_http2(), of_connection.far_end.is_secure) {
+        let traffic = face.traffic.name();
+        tracing::debug!(?address, traffic, "rejected connection: it speaks what is not served");
+        return;
+    }
     let io = TokioIo::new(Guarded::new(stream, first, face.silence_max()));
     let service = Calls { face: face.clone(), of_connection };
     let told = async move {
@@ -184,31 +262,11 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.of_connection.clone());
-        if self.is_grpc(&request) {
+        if self.face.is_grpc_alone(&self.of_connection, &request) {
             Either::Left(self.face.grpc.clone().oneshot(request))
         } else {
-            Either::Right(self.face.clone().answer(request).map(Ok).boxed())
+            let answer = self.face.clone().answer(self.of_connection.clone(), request);
+            Either::Right(answer.map(Ok).boxed())
         }
-    }
-}
-
-/// Answers what is no gRPC.
-async fn answer(shared: Arc<Shared>, request: Request<Body>) -> Response<Body> {
-    match request.uri().path() {
-        "/metrics" => crate::metrics::respond(shared, request.headers()).await,
-        _ => not_found(),
-    }
-}
-
-impl Calls {
-    fn is_grpc(&self, request: &Request<Body>) -> bool {
-        if request.version() != Version::HTTP_2 {
-            return false;
-        }
-        !self.of_connection.far_end.is_secure
-            || request
-                .headers()
-                .get(header::CONTENT_TYPE)
-                .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
     }
 }

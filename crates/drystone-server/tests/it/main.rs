@@ -7,6 +7,7 @@ mod corrupt;
 mod downgrade;
 mod download;
 mod floods;
+mod http;
 mod ledger;
 mod members;
 mod metrics;

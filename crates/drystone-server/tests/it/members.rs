@@ -11,20 +11,20 @@ use tempfile::TempDir;
 use tonic::transport::Channel;
 
 /// Bound on every wait for something that must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// One member: where it listens, where its data is, and the server while it runs.
-struct Member {
+pub(crate) struct Member {
     name: String,
     client: String,
-    peer: String,
+    pub(crate) peer: String,
     folder: TempDir,
-    server: Option<Server>,
+    pub(crate) server: Option<Server>,
 }
 
 impl Member {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let [client, peer] = [(); 2].map(|()| {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             format!("http://{}", listener.local_addr().unwrap())
@@ -50,11 +50,11 @@ impl Member {
         }
     }
 
-    async fn start(&mut self, cluster: &str, words: &[&str]) {
+    pub(crate) async fn start(&mut self, cluster: &str, words: &[&str]) {
         self.server = Some(Server::start(self.config(cluster, words)).await.unwrap());
     }
 
-    fn entry(&self) -> String {
+    pub(crate) fn entry(&self) -> String {
         format!("{}={}", self.name, self.peer)
     }
 
@@ -71,7 +71,7 @@ impl Member {
         tokio::time::timeout(PATIENCE, connect).await.unwrap()
     }
 
-    async fn cluster(&self) -> ClusterClient<Channel> {
+    pub(crate) async fn cluster(&self) -> ClusterClient<Channel> {
         ClusterClient::new(self.channel().await)
     }
 
@@ -94,12 +94,12 @@ impl Member {
     }
 }
 
-fn initial(members: &[Member]) -> String {
+pub(crate) fn initial(members: &[Member]) -> String {
     members.iter().map(Member::entry).collect::<Vec<_>>().join(",")
 }
 
 /// Three members that serve, with one key.
-async fn three() -> Vec<Member> {
+pub(crate) async fn three() -> Vec<Member> {
     let mut members: Vec<Member> = ["a", "b", "c"].into_iter().map(Member::new).collect();
     let cluster = initial(&members);
     for member in &mut members {
@@ -114,7 +114,7 @@ async fn three() -> Vec<Member> {
 }
 
 /// Repeats a change that is refused because members have not been in contact for long enough.
-async fn once_healthy<T, F: Future<Output = Result<T, tonic::Status>>>(
+pub(crate) async fn once_healthy<T, F: Future<Output = Result<T, tonic::Status>>>(
     mut change: impl FnMut() -> F,
 ) -> T {
     let done = async {
@@ -143,7 +143,7 @@ async fn leader(members: &[Member]) -> usize {
     tokio::time::timeout(PATIENCE, found).await.unwrap()
 }
 
-async fn stop_all(members: Vec<Member>) {
+pub(crate) async fn stop_all(members: Vec<Member>) {
     for member in members {
         if let Some(server) = member.server {
             server.stop().await;

@@ -1,0 +1,7 @@
+//! What is served over HTTP/1, asked over real sockets.
+
+mod ask;
+mod etcd;
+mod paths;
+mod ports;
+mod probes;
