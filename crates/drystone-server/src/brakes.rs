@@ -1,9 +1,10 @@
 //! Bounds on the bytes of requests that are in the server at once: of one connection, and of
 //! all together.
 //!
-//! A request counts from its first byte that came in until it is answered. Bytes that a client
-//! has sent and nobody has read yet are bounded by HTTP/2's windows. Streams of requests
-//! (watches, keep-alives) are not counted: each is read a message at a time.
+//! A request counts from its head until it is answered, with what the call itself costs: a client
+//! may open any number of calls and send nothing on them. Bytes that a client has sent and nobody
+//! has read yet are bounded by HTTP/2's windows. Of streams of requests (watches, keep-alives)
+//! only the heads are counted: each is read a message at a time.
 
 use crate::connection::OfConnection;
 use bytes::Bytes;
@@ -24,6 +25,10 @@ use tower::{Layer, Service};
 const CONNECTION_REQUEST_BYTES_MAX: usize = 64 << 20;
 /// Bytes of requests that all connections together may have in the server.
 const ALL_REQUEST_BYTES_MAX: usize = 512 << 20;
+/// Bytes that a call costs beside its headers: its task, its stream and their buffers.
+const CALL_BYTES: usize = 2 << 10;
+/// Bytes that a header costs beside its name and value (RFC 9113, 6.5.2).
+const HEADER_OVERHEAD_BYTES: usize = 32;
 /// Calls whose requests are streams.
 const STREAMS: [&str; 4] = [
     "/etcdserverpb.Watch/Watch",
@@ -145,17 +150,22 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Answer {
-        if STREAMS.contains(&request.uri().path()) {
-            return Box::pin(self.inner.call(request));
-        }
         let connection = request.extensions().get::<OfConnection>();
         let taken = Arc::new(Taken {
             bytes: AtomicUsize::new(0),
             connection: connection.map(|connection| connection.requests.clone()),
             all: self.all.clone(),
         });
-        let counts = taken.clone();
-        let request = request.map(|body| Body::new(Counted { body, taken: counts }));
+        if !taken.more(head_bytes(&request)) {
+            let refusal = Status::from(EtcdError::RequestTooManyRequests).into_http();
+            return Box::pin(std::future::ready(Ok(refusal)));
+        }
+        let request = if STREAMS.contains(&request.uri().path()) {
+            request
+        } else {
+            let taken = taken.clone();
+            request.map(|body| Body::new(Counted { body, taken }))
+        };
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await;
@@ -163,6 +173,15 @@ where
             answer
         })
     }
+}
+
+/// What a call costs before anything of its body came.
+fn head_bytes(request: &Request<Body>) -> usize {
+    let headers = request.headers().iter();
+    let headers: usize = headers
+        .map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD_BYTES)
+        .sum();
+    CALL_BYTES + request.uri().path().len() + headers
 }
 
 /// A request's body that counts what comes of it.
@@ -230,9 +249,11 @@ mod tests {
         }
     }
 
+    /// A request that costs so many bytes in all.
     fn request(path: &str, bytes: usize, connection: &OfConnection) -> Request<Body> {
-        let body = Body::new(Full::new(Bytes::from(vec![0; bytes])));
-        let mut request = Request::builder().uri(path).body(body).unwrap();
+        let mut request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let body = Bytes::from(vec![0; bytes - head_bytes(&request)]);
+        *request.body_mut() = Body::new(Full::new(body));
         request.extensions_mut().insert(connection.clone());
         request
     }
@@ -254,16 +275,16 @@ mod tests {
     #[tokio::test]
     async fn requests_are_refused_while_a_connection_is_full_and_not_after() {
         let answer = Arc::new(Notify::new());
-        let mut service = Brakes { all: Budget::of(10_000) }.layer(Keeping(answer.clone()));
-        let (one, other) = (connection(1_000), connection(1_000));
-        let first = tokio::spawn(service.call(request(PUT, 600, &one)));
-        while one.requests.left.load(Ordering::Acquire) != 400 {
+        let mut service = Brakes { all: Budget::of(100_000) }.layer(Keeping(answer.clone()));
+        let (one, other) = (connection(10_000), connection(10_000));
+        let first = tokio::spawn(service.call(request(PUT, 6_000, &one)));
+        while one.requests.left.load(Ordering::Acquire) != 4_000 {
             tokio::task::yield_now().await;
         }
-        assert!(refused(&service.call(request(PUT, 401, &one)).await.unwrap()));
-        assert_eq!(one.requests.left.load(Ordering::Acquire), 400, "what was refused is gone");
-        let beside = tokio::spawn(service.call(request(PUT, 900, &other)));
-        while other.requests.left.load(Ordering::Acquire) != 100 {
+        assert!(refused(&service.call(request(PUT, 4_001, &one)).await.unwrap()));
+        assert_eq!(one.requests.left.load(Ordering::Acquire), 4_000, "what was refused is gone");
+        let beside = tokio::spawn(service.call(request(PUT, 9_000, &other)));
+        while other.requests.left.load(Ordering::Acquire) != 1_000 {
             tokio::task::yield_now().await;
         }
         answer.notify_waiters();
@@ -271,33 +292,56 @@ mod tests {
             assert!(!refused(&answered.await.unwrap().unwrap()));
         }
         answer.notify_one();
-        assert!(!refused(&service.call(request(PUT, 1_000, &one)).await.unwrap()));
-        assert_eq!(service.all.left.load(Ordering::Acquire), 10_000);
+        assert!(!refused(&service.call(request(PUT, 10_000, &one)).await.unwrap()));
+        assert_eq!(service.all.left.load(Ordering::Acquire), 100_000);
     }
 
     #[tokio::test]
     async fn all_connections_together_are_bounded_too() {
         let answer = Arc::new(Notify::new());
-        let mut service = Brakes { all: Budget::of(1_000) }.layer(Keeping(answer.clone()));
-        let (one, other) = (connection(900), connection(900));
-        let first = tokio::spawn(service.call(request(PUT, 600, &one)));
-        while service.all.left.load(Ordering::Acquire) != 400 {
+        let mut service = Brakes { all: Budget::of(10_000) }.layer(Keeping(answer.clone()));
+        let (one, other) = (connection(9_000), connection(9_000));
+        let first = tokio::spawn(service.call(request(PUT, 6_000, &one)));
+        while service.all.left.load(Ordering::Acquire) != 4_000 {
             tokio::task::yield_now().await;
         }
-        assert!(refused(&service.call(request(PUT, 600, &other)).await.unwrap()));
-        assert_eq!(other.requests.left.load(Ordering::Acquire), 900);
+        assert!(refused(&service.call(request(PUT, 6_000, &other)).await.unwrap()));
+        assert_eq!(other.requests.left.load(Ordering::Acquire), 9_000);
         // Callers that go away give back what they took.
         first.abort();
         assert!(first.await.is_err());
-        assert_eq!(service.all.left.load(Ordering::Acquire), 1_000);
+        assert_eq!(service.all.left.load(Ordering::Acquire), 10_000);
     }
 
     #[tokio::test]
-    async fn streams_of_requests_are_not_counted() {
+    async fn of_streams_of_requests_only_heads_are_counted() {
         let answer = Arc::new(Notify::new());
-        let mut service = Brakes { all: Budget::of(10) }.layer(Keeping(answer.clone()));
+        let mut service = Brakes { all: Budget::of(3_000) }.layer(Keeping(answer.clone()));
         answer.notify_one();
-        let watch = request(STREAMS[0], 1_000, &connection(10));
+        let watch = request(STREAMS[0], 100_000, &connection(3_000));
         assert!(!refused(&service.call(watch).await.unwrap()));
+        assert!(refused(
+            &service.call(request(STREAMS[0], 3_000, &connection(1_000))).await.unwrap()
+        ));
+    }
+
+    /// A client once could open any number of calls with large headers and send nothing on them.
+    #[tokio::test]
+    async fn calls_on_which_nothing_is_sent_count_with_their_heads() {
+        let answer = Arc::new(Notify::new());
+        let mut service = Brakes { all: Budget::of(100_000) }.layer(Keeping(answer.clone()));
+        let one = connection(20_000);
+        let silent = || {
+            let mut request = request(PUT, CALL_BYTES + PUT.len(), &one);
+            request.headers_mut().insert("a", "b".repeat(4_000).parse().unwrap());
+            request
+        };
+        let waiting: Vec<_> = (0..3).map(|_| tokio::spawn(service.call(silent()))).collect();
+        assert!(refused(&service.call(silent()).await.unwrap()));
+        for call in waiting {
+            call.abort();
+            assert!(call.await.is_err());
+        }
+        assert_eq!(one.requests.left.load(Ordering::Acquire), 20_000);
     }
 }

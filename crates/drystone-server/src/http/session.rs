@@ -31,8 +31,10 @@ const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 const FRAME_BYTES_MAX: u32 = 16 << 10;
 /// Bytes of an answer that wait for HTTP/2's windows, for each stream.
 const SEND_BUFFER_BYTES_MAX: usize = 400 << 10;
-/// Bytes of headers that a request may have.
-const HEADER_BYTES_MAX: u32 = 64 << 10;
+/// Bytes of headers that a request over HTTP/2 may have.
+const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// Bytes that the head of a request over HTTP/1 may have, and a piece of its body.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Streams that a client may reset before they were looked at, before it is taken for an attacker
 /// (h2's own default).
 const PENDING_RESETS_MAX: usize = 20;
@@ -147,7 +149,7 @@ impl Face {
             .title_case_headers(true)
             .header_read_timeout(HEAD_MAX)
             .max_headers(HEADER_LINES_MAX)
-            .max_buf_size(HEADER_BYTES_MAX as usize);
+            .max_buf_size(HEAD_BYTES_MAX);
         builder
     }
 

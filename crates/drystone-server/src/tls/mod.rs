@@ -37,7 +37,12 @@ impl Faces {
     /// What cannot be used.
     pub(crate) fn open(config: &Config) -> anyhow::Result<Self> {
         let any_secure = |urls: &[String]| urls.iter().any(|url| is_secure(url));
-        let client = any_secure(&config.listen_client_urls).then(|| {
+        let for_clients = [
+            &config.listen_client_urls,
+            &config.listen_client_http_urls,
+            &config.listen_metrics_urls,
+        ];
+        let client = for_clients.into_iter().any(|urls| any_secure(urls)).then(|| {
             let acceptor = Acceptor::new(&config.tls.client).context("TLS for clients")?;
             anyhow::Ok(ClientTls { acceptor, names_users: config.tls.client.client_cert_auth })
         });
