@@ -17,9 +17,15 @@ use std::future::Future;
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::client::{Grpc, GrpcService};
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Bytes of the largest answer that is turned into JSON. It is held in memory as a whole, a few
+/// times over, since JSON knows no pages; gRPC takes larger ones.
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// How tonic's refusal of a larger one begins.
+const TOO_LARGE: &str = "Error, decoded message length too large";
 
 /// Requests on their way to the service, which ends with the body.
 pub(crate) type Requests = BoxStream<'static, DynamicMessage>;
@@ -77,8 +83,7 @@ where
     S::ResponseBody: http_body::Body<Data = Bytes> + Send + 'static,
     <S::ResponseBody as http_body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    // Answers come from this process, which has bounded them.
-    let mut client = Grpc::new(grpc).max_decoding_message_size(usize::MAX);
+    let mut client = Grpc::new(grpc).max_decoding_message_size(ANSWER_BYTES_MAX);
     client.ready().await.map_err(|error| Status::from_error(error.into()))?;
     let codec = DynamicCodec { output: binding.output.clone() };
     let path = PathAndQuery::from_static(binding.method);
@@ -87,11 +92,24 @@ where
     Ok(Opened { headers: metadata::of_answer(metadata), answers })
 }
 
+/// The next message. One that is too large is refused with what to do.
+async fn next(answers: &mut Streaming<DynamicMessage>) -> Result<Option<DynamicMessage>, Status> {
+    answers.message().await.map_err(|status| {
+        if status.code() != Code::OutOfRange || !status.message().starts_with(TOO_LARGE) {
+            return status;
+        }
+        Status::resource_exhausted(format!(
+            "the answer has more than {ANSWER_BYTES_MAX} bytes: ask for less at a time (`limit`), \
+             or over gRPC"
+        ))
+    })
+}
+
 /// The answer of a unary call: its one message, once the service has said that it went well.
 async fn single(mut opened: Opened, deadline: Deadline) -> Result<Response<Body>, Status> {
-    let message = deadline.hold(opened.answers.message()).await?;
+    let message = deadline.hold(next(&mut opened.answers)).await?;
     let message = message.ok_or_else(|| Status::internal("the service ended without an answer"))?;
-    deadline.hold(opened.answers.message()).await?;
+    deadline.hold(next(&mut opened.answers)).await?;
     let json = Body::new(Full::new(Bytes::from(encode::message(&message))));
     Ok(answer(StatusCode::OK, opened.headers, Some(JSON), json))
 }
@@ -110,7 +128,7 @@ async fn lines(
         Ok(opened) => opened,
         Err(status) => return Ok(refusal(HeaderMap::new(), &status)),
     };
-    match deadline.hold(answers.message()).await {
+    match deadline.hold(next(&mut answers)).await {
         Err(status) => Ok(refusal(headers, &status)),
         // Go's library does not tell what it was told before nothing.
         Ok(None) => Ok(answer(StatusCode::OK, HeaderMap::new(), None, Body::empty())),
@@ -130,7 +148,7 @@ fn more_lines(
 ) -> impl stream::Stream<Item = Bytes> + Send {
     stream::unfold(Some(answers), move |answers| async move {
         let mut answers = answers?;
-        match deadline.hold(answers.message()).await {
+        match deadline.hold(next(&mut answers)).await {
             Ok(Some(message)) => Some((encode::result_line(&message), Some(answers))),
             Ok(None) => None,
             Err(status) => Some((encode::error_line(&status), None)),

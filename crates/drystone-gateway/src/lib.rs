@@ -25,7 +25,7 @@
 //!   no `Accept` header, so that a certificate never lends its name to a request that came
 //!   through here.
 //! * Nesting is bounded by [`JSON_DEPTH_MAX`] and a body by [`Config::message_bytes_max`]; etcd
-//!   reads bodies of any size into memory.
+//!   reads bodies of any size into memory. An answer is bounded by [`ANSWER_BYTES_MAX`].
 //!
 //! # Example
 //! ```
@@ -50,7 +50,8 @@
 //! # Invariants
 //! * Bytes from outside never panic; a property test throws them.
 //! * Memory for one request is bounded by [`Config::message_bytes_max`] times
-//!   [`BODY_GROWTH`]; a stream holds one message each way.
+//!   [`BODY_GROWTH`], and for its answer by a few times [`ANSWER_BYTES_MAX`]; a stream holds one
+//!   message each way.
 
 mod body;
 mod call;
@@ -64,6 +65,7 @@ mod scan;
 mod service;
 
 pub use body::BODY_GROWTH;
+pub use call::ANSWER_BYTES_MAX;
 pub use routes::{Binding, bindings};
 pub use scan::JSON_DEPTH_MAX;
 pub use service::{Config, Gateway};

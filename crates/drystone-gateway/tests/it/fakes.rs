@@ -29,6 +29,10 @@ impl drystone_api::v3lockpb::lock_server::Lock for Fake {
         if name == "never" {
             return std::future::pending().await;
         }
+        if name == "large" {
+            let key = Bytes::from(vec![0; drystone_gateway::ANSWER_BYTES_MAX]);
+            return Ok(Response::new(LockResponse { key, ..Default::default() }));
+        }
         let mut all = request.metadata().get_all(name.as_str()).iter().peekable();
         let key = if all.peek().is_some() {
             let texts: Vec<_> = all.map(|value| value.to_str().unwrap()).collect();

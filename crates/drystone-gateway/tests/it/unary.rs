@@ -124,6 +124,14 @@ async fn a_body_is_read_up_to_twice_the_largest_message() {
     assert_eq!((status, text), (429, format!(r#"{{"code":8,"message":"{refusal}"}}"#)));
 }
 
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_refused_with_what_to_do() {
+    let body = format!(r#"{{"name":"{}"}}"#, base64("large"));
+    let (status, _, text) = read(ask(Request::post(LOCK), body.as_bytes()).await).await;
+    assert_eq!(status, 429, "{text}");
+    assert!(text.contains("more than 67108864 bytes: ask for less at a time"), "{text}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_deadline_ends_a_call() {
     let request = Request::post(LOCK).header("grpc-timeout", "100m");
