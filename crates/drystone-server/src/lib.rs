@@ -91,11 +91,12 @@ mod watch;
 
 pub use self::http::Accept;
 pub use config::{
-    AutoCompaction, ClusterState, Config, Feature, LogFormat, Note, NoteLevel, Parsed, Printout,
-    TlsConfig, UsageError, bind_address, describe, parse, parse_urls, report,
+    AutoCompaction, ClusterState, Config, Feature, LogFormat, LogOutput, LogRotation, Note,
+    NoteLevel, Parsed, Printout, TlsConfig, UsageError, bind_address, describe, parse, parse_urls,
+    report,
 };
 pub use connection::{Connection, FarEnd};
-pub use logging::start as start_logging;
+pub use logging::{OpenError, flush as flush_log, start as start_logging};
 pub use observe::{Load, Observer};
 pub use serve::Server;
 
@@ -129,10 +130,16 @@ pub fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
                 logging::start_plain();
             }
             error.tell();
+            logging::flush();
             return ExitCode::from(error.code);
         }
     };
-    start_logging(&config);
+    if let Err(error) = start_logging(&config) {
+        logging::start_plain();
+        tracing::warn!(%error, "failed to verify flags");
+        logging::flush();
+        return ExitCode::FAILURE;
+    }
     for note in notes {
         note.log();
     }
@@ -149,14 +156,15 @@ pub fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run_until_told(config)) {
+    let code = match runtime.block_on(run_until_told(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "failed to start");
-            eprintln!("drystone: {error:#}");
+            tracing::error!(level = "fatal", error = format!("{error:#}"), "failed to start");
             ExitCode::FAILURE
         }
-    }
+    };
+    logging::flush();
+    code
 }
 
 /// Runs `config check` as a program: says what flags, variables and file mean, and starts

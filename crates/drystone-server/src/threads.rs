@@ -62,7 +62,8 @@ pub(crate) fn fatal(what: &str, error: &dyn std::error::Error) -> ! {
         text.push_str(&inner.to_string());
         source = inner.source();
     }
-    tracing::error!(error = %text, "{what}; the member stops");
+    tracing::error!(level = "fatal", error = %text, "{what}; the member stops");
+    crate::logging::flush();
     std::process::exit(1);
 }
 

@@ -50,26 +50,13 @@ pub(super) fn check(
     }
     note_names(values, notes);
     note_sizes(values, notes);
+    super::log::note(values, notes);
     note_idle(values, notes);
     Ok(())
 }
 
 fn logging(values: &Values, _: &Gates) -> Result<(), UsageError> {
-    match values.text("logger") {
-        "zap" => {}
-        "capnslog" => return Err(UsageError::config("--logger=capnslog is removed in v3.5")),
-        other => return Err(UsageError::config(format!("unknown logger option {other:?}"))),
-    }
-    let outputs = values.list("log-outputs");
-    if outputs.len() > 1 && outputs.iter().any(|output| output == "default") {
-        return Err(UsageError::config("multi logoutput for \"default\" is not supported yet"));
-    }
-    match values.text("log-format") {
-        "json" | "console" => Ok(()),
-        other => Err(UsageError::config(format!(
-            "unknown log format: {other}, supported values json, console"
-        ))),
-    }
+    super::log::check(values)
 }
 
 fn urls(values: &Values, _: &Gates) -> Result<(), UsageError> {

@@ -46,7 +46,9 @@ const fn refused(
 const NO_BBOLT: &str = "Drystone does not keep its data in bbolt";
 const NO_DISCOVERY: &str = "discovery is not served yet; list the members in --initial-cluster";
 const NO_TRACING: &str = "distributed tracing is not served yet";
-const NO_ROTATION: &str = "log rotation is not served yet; let the supervisor rotate stderr";
+/// etcd's rotation where nothing else is said.
+const ROTATION: &str =
+    r#"{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}"#;
 const OLD: &str = "etcd has accepted and ignored this flag for years";
 const V2_DEPRECATIONS: &[&str] =
     &["write-only", "write-only-skip-check", "write-only-drop-data", "gone"];
@@ -286,7 +288,7 @@ const SECURITY: &[Flag] = &[
 
 const LOGS: &[Flag] = &[
     used("logger", Kind::Text, "zap", "kept for etcd's manifests; only zap"),
-    used("log-outputs", Kind::Text, "default", "default, stderr or stdout"),
+    used("log-outputs", Kind::Text, "default", "stderr, stdout, systemd/journal or paths of files"),
     used(
         "log-level",
         Kind::OneOf(&["debug", "info", "warn", "error", "panic", "fatal"]),
@@ -294,8 +296,8 @@ const LOGS: &[Flag] = &[
         "how much to log",
     ),
     used("log-format", Kind::Text, "json", "json or console"),
-    refused("enable-log-rotation", Kind::Bool, "false", NO_ROTATION),
-    idle("log-rotation-config-json", Kind::Text, "", NO_ROTATION),
+    used("enable-log-rotation", Kind::Bool, "false", "begin a new file when the log's is full"),
+    used("log-rotation-config-json", Kind::Text, ROTATION, "when, in MB, days and files"),
     refused("enable-distributed-tracing", Kind::Bool, "false", NO_TRACING),
     idle("distributed-tracing-address", Kind::Text, "localhost:4317", NO_TRACING),
     idle("distributed-tracing-service-name", Kind::Text, "etcd", NO_TRACING),

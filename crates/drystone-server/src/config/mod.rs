@@ -8,6 +8,7 @@ mod flags;
 mod gates;
 mod help;
 mod kind;
+mod log;
 mod note;
 mod numbers;
 mod parse;
@@ -21,6 +22,7 @@ mod yaml;
 
 pub use describe::describe;
 pub use gates::Feature;
+pub use log::{LogFormat, LogOutput, LogRotation};
 pub use note::{Note, NoteLevel};
 pub use parse::parse;
 pub use report::report;
@@ -52,15 +54,6 @@ pub enum AutoCompaction {
     Periodic(Duration),
     /// All but the newest revisions, this many.
     Revisions(i64),
-}
-
-/// How the log is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// Text for people.
-    Console,
 }
 
 /// Everything that decides how a server runs. Settings only: no handles, no state.
@@ -167,8 +160,10 @@ pub struct Config {
     pub log_level: String,
     /// Form of the log.
     pub log_format: LogFormat,
-    /// True when the log goes to stdout instead of stderr.
-    pub log_to_stdout: bool,
+    /// Where the log goes; at least one place.
+    pub log_outputs: Vec<LogOutput>,
+    /// When the log's file gives way to a new one; `None` is never.
+    pub log_rotation: Option<LogRotation>,
     /// Memory for values of current keys, in bytes.
     pub value_cache_bytes: usize,
     /// Memory for blocks of the store's files, in bytes.

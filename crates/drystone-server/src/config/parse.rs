@@ -8,7 +8,7 @@ use super::urls::advertised;
 use super::usage::{Parsed, Printout, UsageError};
 use super::values::Values;
 use super::words::{self, Asked};
-use super::{AutoCompaction, ClusterState, Config, LogFormat, parse_urls, urls};
+use super::{AutoCompaction, ClusterState, Config, log, parse_urls, urls};
 use super::{checks, environment, file, help};
 use drystone_auth::{COST_MAX, COST_MIN, TokenSpec};
 use std::collections::BTreeMap;
@@ -99,7 +99,6 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
     let heartbeat = values.uint("heartbeat-interval").max(1);
     let election = values.uint("election-timeout");
     let peer_urls = advertised(values, "initial-advertise-peer-urls", "listen-peer-urls", notes);
-    let (format, to_stdout) = log_target(values)?;
     let data_dir = match values.text("data-dir") {
         "" => {
             let dir = format!("{name}.etcd");
@@ -187,8 +186,9 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
         bcrypt_cost: bcrypt_cost(values, notes),
         watch_progress_interval: interval,
         log_level: values.text("log-level").to_owned(),
-        log_format: format,
-        log_to_stdout: to_stdout,
+        log_format: log::format(values),
+        log_outputs: log::outputs(values),
+        log_rotation: log::rotation(values)?,
         value_cache_bytes: values.size("value-cache-bytes"),
         block_cache_bytes: values.size("block-cache-bytes"),
         write_buffer_bytes: values.size("write-buffer-bytes"),
@@ -210,20 +210,6 @@ fn bcrypt_cost(values: &Values, notes: &mut Vec<Note>) -> u32 {
 
 fn non_zero(value: u64, default: u64) -> u64 {
     if value == 0 { default } else { value }
-}
-
-fn log_target(values: &Values) -> Result<(LogFormat, bool), UsageError> {
-    let format = match values.text("log-format") {
-        "console" => LogFormat::Console,
-        _ => LogFormat::Json,
-    };
-    match values.text("log-outputs") {
-        "default" | "stderr" => Ok((format, false)),
-        "stdout" => Ok((format, true)),
-        other => Err(UsageError::config(format!(
-            "--log-outputs={other} is not served yet; use default, stderr or stdout"
-        ))),
-    }
 }
 
 /// Reads `name=url,name=url`; a repeated name gathers URLs.
