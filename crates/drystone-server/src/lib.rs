@@ -81,6 +81,7 @@ mod replace;
 mod resolve;
 mod serve;
 mod shared;
+mod slow;
 mod strict;
 mod texts;
 mod threads;
@@ -115,6 +116,8 @@ pub(crate) fn needs_leader(metadata: &tonic::metadata::MetadataMap) -> bool {
 /// Runs a server as a program: flags from `words`, variables from the environment, until
 /// SIGTERM or SIGINT. Returns the exit code.
 pub fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
+    let words: Vec<String> = words.into_iter().collect();
+    let shown = logging::without_secrets(&words);
     let (config, notes) = match parse(words, variables()) {
         Ok(Parsed::Run { config, notes }) => (*config, notes),
         Ok(Parsed::Print(text)) => {
@@ -140,6 +143,7 @@ pub fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
         logging::flush();
         return ExitCode::FAILURE;
     }
+    tracing::info!(args = ?shown, "Running: ");
     for note in notes {
         note.log();
     }
@@ -191,8 +195,12 @@ async fn run_until_told(config: Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = Server::start(config).await?;
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("received signal; shutting down"),
-        _ = interrupt.recv() => tracing::info!("received signal; shutting down"),
+        _ = terminate.recv() => {
+            tracing::info!(signal = "terminated", "received signal; shutting down");
+        }
+        _ = interrupt.recv() => {
+            tracing::info!(signal = "interrupt", "received signal; shutting down");
+        }
         () = server.removed() => tracing::info!("removed from the cluster; shutting down"),
     }
     server.stop().await;

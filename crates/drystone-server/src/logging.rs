@@ -53,6 +53,24 @@ pub(crate) fn start_plain() {
     install(Level::Info, LogFormat::Json, vec![Output::stderr()]);
 }
 
+/// The words of a command line as they may be logged.
+pub(crate) fn without_secrets(words: &[String]) -> Vec<String> {
+    let mut hides_next = false;
+    let show = |word: &String| {
+        if std::mem::take(&mut hides_next) {
+            return "...".to_owned();
+        }
+        let (name, value) =
+            word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v)));
+        if !crate::config::is_secret(name.trim_start_matches('-')) {
+            return word.clone();
+        }
+        hides_next = value.is_none();
+        value.map_or_else(|| word.clone(), |_| format!("{name}=..."))
+    };
+    words.iter().map(show).collect()
+}
+
 /// Waits until all that was logged is written, but not for long. To be called before the
 /// process ends.
 pub fn flush() {
@@ -151,5 +169,7 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -494,6 +494,12 @@ async fn announce<A: Accept<C>, C: Connection>(
     // member that comes back knows none.
     shared.tokens.end_all();
     tracing::info!(
+        "local-member-id" = %shared.member,
+        "cluster-id" = %shared.cluster,
+        "publish-timeout" = crate::slow::go_duration(shared.config.request_timeout()),
+        "published local member to cluster through raft"
+    );
+    tracing::info!(
         name = shared.config.name,
         urls = shared.config.advertise_client_urls.join(","),
         "ready to serve client requests"

@@ -494,6 +494,7 @@ impl ApplyThread {
                 outcomes: &done.outcomes,
                 events: &done.events,
                 took,
+                expected: self.shared.config.warning_apply_duration,
                 is_leader: self.shared.status.is_leader.load(Ordering::Acquire),
             });
             self.finish(done);
@@ -629,6 +630,13 @@ impl ApplyThread {
         self.shared.metrics.apply.swept(step.elapsed(), began, !self.sweeping);
         if !self.sweeping {
             self.sweep_began = None;
+            let revision = self.applier.machine().reader().snapshot().compacted();
+            let took = crate::slow::go_duration(began.elapsed());
+            tracing::info!(
+                "scheduled-compact-revision" = revision,
+                took,
+                "finished scheduled compaction"
+            );
             for waiter in self.swept_waiters.drain(..) {
                 let _ = waiter.send(());
             }

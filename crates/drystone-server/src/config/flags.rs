@@ -124,7 +124,12 @@ const STORAGE: &[Flag] = &[
         "0",
         "interval of progress notices; 0 is 10m",
     ),
-    idle("warning-apply-duration", Kind::Duration, "100ms", "slow applies are not warned of yet"),
+    used(
+        "warning-apply-duration",
+        Kind::Duration,
+        "100ms",
+        "how long applying may take before the log warns",
+    ),
     idle(
         "warning-unary-request-duration",
         Kind::Duration,

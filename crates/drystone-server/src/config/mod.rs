@@ -21,9 +21,11 @@ mod words;
 mod yaml;
 
 pub use describe::describe;
+pub(crate) use flags::is_secret;
 pub use gates::Feature;
 pub use log::{LogFormat, LogOutput, LogRotation};
 pub use note::{Note, NoteLevel};
+pub(crate) use numbers::format_nanoseconds;
 pub use parse::parse;
 pub use report::report;
 pub use tls::TlsConfig;
@@ -156,6 +158,8 @@ pub struct Config {
     pub bcrypt_cost: u32,
     /// Interval of progress notices to watchers that asked for them.
     pub watch_progress_interval: Duration,
+    /// How long applying may take before the log warns of it.
+    pub warning_apply_duration: Duration,
     /// The least level of messages to log, as `tracing` names it.
     pub log_level: String,
     /// Form of the log.

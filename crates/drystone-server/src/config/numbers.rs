@@ -133,7 +133,7 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// Writes a duration as Go does: `1h0m0s`, `1.5s`, `100ms`, `0s`.
-pub(super) fn format_nanoseconds(nanoseconds: i64) -> String {
+pub(crate) fn format_nanoseconds(nanoseconds: i64) -> String {
     let sign = if nanoseconds < 0 { "-" } else { "" };
     let total = nanoseconds.unsigned_abs();
     let (unit, scale) = match total {

@@ -185,6 +185,7 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
         auth_token_ttl: Duration::from_secs(values.uint("auth-token-ttl")),
         bcrypt_cost: bcrypt_cost(values, notes),
         watch_progress_interval: interval,
+        warning_apply_duration: values.duration("warning-apply-duration"),
         log_level: values.text("log-level").to_owned(),
         log_format: log::format(values),
         log_outputs: log::outputs(values),

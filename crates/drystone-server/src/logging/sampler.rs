@@ -40,7 +40,7 @@ impl Sampler {
         let held = counter
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| Some(count(held) + 1));
         let number = (count(held.unwrap_or(second)) - second) + 1;
-        number <= FIRST || (number - FIRST) % THEREAFTER == 0
+        number <= FIRST || (number - FIRST).is_multiple_of(THEREAFTER)
     }
 }
 

@@ -1,48 +1,12 @@
 //! What readers of the log see.
 
+use super::testing::{Kept, logged_from};
 use super::*;
 use serde_json::Value;
-use std::io::Write;
-use std::sync::Arc;
-
-/// An output that keeps what it is given, once the gate is open.
-#[derive(Clone, Default)]
-struct Kept {
-    bytes: Arc<parking_lot::Mutex<Vec<u8>>>,
-    gate: Arc<parking_lot::Mutex<()>>,
-}
-
-impl Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let _open = self.gate.lock();
-        self.bytes.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Kept {
-    fn lines(&self) -> Vec<String> {
-        String::from_utf8(self.bytes.lock().clone()).unwrap().lines().map(str::to_owned).collect()
-    }
-}
-
-/// The lines that `body` logs.
-fn logged(format: LogFormat, least: Level, body: impl FnOnce()) -> Vec<String> {
-    let kept = Kept::default();
-    let queue = Queue::start(vec![Output::Stream(Box::new(kept.clone()))], format).unwrap();
-    let layer = Lines::new(queue.clone(), format, least).with_filter(filter(least));
-    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), body);
-    queue.flush(Duration::from_secs(30));
-    kept.lines()
-}
 
 #[test]
 fn a_line_is_one_object_with_etcds_keys_in_etcds_order() {
-    let lines = logged(LogFormat::Json, Level::Info, || {
+    let lines = logged_from(LogFormat::Json, Level::Info, || {
         let urls = vec!["http://a:1", "http://b:2"];
         let took = Duration::from_millis(1_500);
         tracing::info!(?urls, "data-dir" = "x\n\"y", count = 7, ok = true, ?took, "it {}", "works");
@@ -69,7 +33,7 @@ fn a_line_is_one_object_with_etcds_keys_in_etcds_order() {
 
 #[test]
 fn text_for_people_has_tabs_between() {
-    let lines = logged(LogFormat::Console, Level::Warn, || {
+    let lines = logged_from(LogFormat::Console, Level::Warn, || {
         tracing::warn!(count = 7, name = "a b", "two\nlines");
         tracing::error!(target: "h2::proto", "alone");
     });
@@ -84,7 +48,7 @@ fn text_for_people_has_tabs_between() {
 
 #[test]
 fn only_the_ends_of_the_process_are_logged_from_fatal_on() {
-    let lines = logged(LogFormat::Json, Level::Fatal, || {
+    let lines = logged_from(LogFormat::Json, Level::Fatal, || {
         tracing::error!("an error");
         tracing::error!(level = "fatal", "the end");
     });
@@ -93,7 +57,7 @@ fn only_the_ends_of_the_process_are_logged_from_fatal_on() {
 
 #[test]
 fn libraries_are_named_and_only_heard_when_something_is_wrong() {
-    let lines = logged(LogFormat::Json, Level::Debug, || {
+    let lines = logged_from(LogFormat::Json, Level::Debug, || {
         tracing::info!(target: "h2::codec", "a frame");
         tracing::warn!(target: "h2::codec", "a bad frame");
         tracing::debug!(target: "drystone_raft::logger", "a vote");
@@ -107,7 +71,7 @@ fn libraries_are_named_and_only_heard_when_something_is_wrong() {
 #[test]
 fn a_long_line_is_cut_and_stays_an_object() {
     let long = "é".repeat(100_000);
-    let lines = logged(LogFormat::Json, Level::Info, || {
+    let lines = logged_from(LogFormat::Json, Level::Info, || {
         tracing::info!(a = long, b = long, c = long, d = long, e = long, f = long, "{long}");
     });
     let line: Value = serde_json::from_str(&lines[0]).unwrap();
@@ -206,4 +170,13 @@ fn a_file_that_cannot_be_opened_is_refused_in_etcds_words() {
         refusal,
         "couldn't open sink \"/nonexistent/x\": open /nonexistent/x: no such file or directory"
     );
+}
+
+#[test]
+fn secrets_of_the_command_line_are_not_shown() {
+    let words = ["--name=a", "--discovery-password=b", "-discovery-token", "c", "--name", "d"];
+    let shown = without_secrets(&words.map(str::to_owned));
+    let expected =
+        ["--name=a", "--discovery-password=...", "-discovery-token", "...", "--name", "d"];
+    assert_eq!(shown, expected);
 }

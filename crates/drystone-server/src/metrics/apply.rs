@@ -9,9 +9,6 @@ use drystone_types::{Entry, EntryKind, EventKind, LogIndex, RevisionEvents};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long a batch may take before it counts as slow, as etcd's default.
-const SLOW: Duration = Duration::from_millis(100);
-
 /// Handles of the apply thread.
 #[derive(Debug)]
 pub(crate) struct ApplyMetrics {
@@ -42,6 +39,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) outcomes: &'a [Outcome],
     pub(crate) events: &'a [RevisionEvents],
     pub(crate) took: Duration,
+    /// How long it may take before it counts as slow.
+    pub(crate) expected: Duration,
     pub(crate) is_leader: bool,
 }
 
@@ -86,7 +85,7 @@ impl ApplyMetrics {
         }
         self.batch_seconds.record(batch.took);
         self.entries.increment(number as u64);
-        if batch.took > SLOW {
+        if crate::slow::apply(entries.clone(), batch.took, batch.expected) {
             self.slow.increment(1);
         }
         let share = batch.took / u32::try_from(number).unwrap_or(u32::MAX);

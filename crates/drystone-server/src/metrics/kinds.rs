@@ -53,7 +53,8 @@ impl Kind {
         known.or((tag == DOWNGRADE_TAG).then_some(KINDS.len())).map(Self)
     }
 
-    fn name(self) -> &'static str {
+    /// The name that etcd gives it.
+    pub(crate) fn name(self) -> &'static str {
         KINDS.get(self.0).map_or_else(|| EXTRA[self.0 - KINDS.len()], |(_, name)| name)
     }
 }

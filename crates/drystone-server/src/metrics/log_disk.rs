@@ -177,7 +177,9 @@ impl LogMetrics {
             self.bytes.increment((now.bytes - before.bytes) as f64);
         }
         if now.syncs > before.syncs {
-            self.sync_seconds.record(seconds(now.sync_nanos - before.sync_nanos));
+            let took = Duration::from_nanos(now.sync_nanos - before.sync_nanos);
+            self.sync_seconds.record(took.as_secs_f64());
+            crate::slow::sync(took);
             self.syncs.increment(1);
             self.batch_appends.record(f64::from(appends));
         }

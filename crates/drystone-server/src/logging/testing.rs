@@ -1,0 +1,45 @@
+//! The log of one piece of code, for tests.
+
+use super::*;
+use std::io::Write;
+use std::sync::Arc;
+
+/// The lines that `body` logs at info or above.
+pub(crate) fn logged(format: LogFormat, body: impl FnOnce()) -> Vec<String> {
+    logged_from(format, Level::Info, body)
+}
+
+/// An output that keeps what it is given, once the gate is open.
+#[derive(Clone, Default)]
+pub(super) struct Kept {
+    pub(super) bytes: Arc<parking_lot::Mutex<Vec<u8>>>,
+    pub(super) gate: Arc<parking_lot::Mutex<()>>,
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _open = self.gate.lock();
+        self.bytes.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Kept {
+    pub(super) fn lines(&self) -> Vec<String> {
+        String::from_utf8(self.bytes.lock().clone()).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+/// The lines that `body` logs.
+pub(super) fn logged_from(format: LogFormat, least: Level, body: impl FnOnce()) -> Vec<String> {
+    let kept = Kept::default();
+    let queue = Queue::start(vec![Output::Stream(Box::new(kept.clone()))], format).unwrap();
+    let layer = Lines::new(queue.clone(), format, least).with_filter(filter(least));
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), body);
+    queue.flush(Duration::from_secs(30));
+    kept.lines()
+}
