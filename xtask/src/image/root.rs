@@ -108,7 +108,9 @@ impl Root {
         eprintln!("image: RUN {script}");
         let mut enter = Command::new("unshare");
         enter.args(["--mount", "sh", "-ec", RUN, "sh"]).arg(&self.path).arg(folder).arg(script);
-        enter.env("DEBIAN_FRONTEND", "noninteractive").env("HOME", "/root").env("PATH", PATH);
+        // As in an engine, nothing of the caller's environment is seen.
+        enter.env_clear().envs([("PATH", PATH), ("HOME", "/root")]);
+        enter.env("DEBIAN_FRONTEND", "noninteractive");
         succeed(&mut enter)
     }
 
@@ -119,7 +121,7 @@ impl Root {
         let mut enter = Command::new("unshare");
         enter.args(["--mount", "sh", "-ec", START, "sh"]).arg(&self.path);
         enter.arg(volumes.join(" ")).arg(&stage.user).arg(&stage.folder);
-        enter.args(&stage.entry_point).args(words).env("PATH", PATH);
+        enter.args(&stage.entry_point).args(words).env_clear().env("PATH", PATH);
         enter.spawn().context("cannot start the entry point")
     }
 
