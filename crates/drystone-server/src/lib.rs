@@ -71,6 +71,7 @@ mod observe;
 mod passwords;
 mod peers;
 mod pieces;
+mod process;
 mod raise;
 mod range;
 mod recipe;
@@ -114,7 +115,7 @@ pub(crate) fn needs_leader(metadata: &tonic::metadata::MetadataMap) -> bool {
 }
 
 /// Runs a server as a program: flags from `words`, variables from the environment, until
-/// SIGTERM or SIGINT. Returns the exit code.
+/// SIGTERM or SIGINT, by which it then dies. Returns the exit code of any other end.
 pub fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
     let words: Vec<String> = words.into_iter().collect();
     let shown = logging::without_secrets(&words);
@@ -160,15 +161,7 @@ pub fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = match runtime.block_on(run_until_told(config)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(level = "fatal", error = format!("{error:#}"), "failed to start");
-            ExitCode::FAILURE
-        }
-    };
-    logging::flush();
-    code
+    process::run(config, runtime)
 }
 
 /// Runs `config check` as a program: says what flags, variables and file mean, and starts
@@ -187,22 +180,4 @@ fn variables() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| {
         Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
     })
-}
-
-async fn run_until_told(config: Config) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let server = Server::start(config).await?;
-    tokio::select! {
-        _ = terminate.recv() => {
-            tracing::info!(signal = "terminated", "received signal; shutting down");
-        }
-        _ = interrupt.recv() => {
-            tracing::info!(signal = "interrupt", "received signal; shutting down");
-        }
-        () = server.removed() => tracing::info!("removed from the cluster; shutting down"),
-    }
-    server.stop().await;
-    Ok(())
 }

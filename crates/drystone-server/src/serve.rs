@@ -223,6 +223,13 @@ impl Server {
         Observer::new(self.shared.clone())
     }
 
+    /// Returns when the cluster knows of this member and clients are served. Without a quorum
+    /// that is never.
+    pub async fn ready(&self) {
+        // The sender lives in what this server holds.
+        let _ = self.shared.ready.subscribe().wait_for(|ready| *ready).await;
+    }
+
     /// Returns when this member has been removed from its cluster and had a moment to pass that
     /// on and to answer who asked for it. It is to be stopped then, and its data removed.
     pub async fn removed(&self) {
@@ -355,6 +362,7 @@ fn launch(
         metrics: metrics.clone(),
         lists: Lists::new(),
         left: watch::Sender::new(false),
+        ready: watch::Sender::new(false),
     });
     let own = membership.member(member);
     let is_learner = own.is_some_and(|member| member.is_learner);
@@ -504,6 +512,7 @@ async fn announce<A: Accept<C>, C: Connection>(
         urls = shared.config.advertise_client_urls.join(","),
         "ready to serve client requests"
     );
+    shared.ready.send_replace(true);
     // A set ends its tasks when it is dropped, so that ending this task ends them too.
     let mut served = JoinSet::new();
     for (traffic, listener) in listeners {

@@ -221,6 +221,8 @@ pub(crate) struct Shared {
     pub(crate) lists: Lists,
     /// True once this member is known to have been removed from the cluster.
     pub(crate) left: watch::Sender<bool>,
+    /// True once the cluster knows of this member and clients are served.
+    pub(crate) ready: watch::Sender<bool>,
 }
 
 /// Takes a waiter out of the table when its caller goes away.

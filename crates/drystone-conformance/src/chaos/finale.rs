@@ -111,7 +111,7 @@ async fn read_logs(stage: &mut Stage, commit: u64, remains: &mut Remains) -> any
     for n in 0..stage.members() {
         let member = stage.cluster.member_mut(n);
         let ended = member.stop(Stop::Terminate).await?;
-        if let Some(status) = ended.filter(|status| !status.success()) {
+        if let Some(status) = ended.filter(|status| !ended_as_told(*status)) {
             remains.faults.push(format!("{} was asked to end: {status}", member.name()));
         }
         logs.push(log::read(member.data_dir(), (cluster, member.id()))?);
@@ -119,6 +119,12 @@ async fn read_logs(stage: &mut Stage, commit: u64, remains: &mut Remains) -> any
     remains.history.log = log::agree(&logs, commit, &mut remains.faults);
     log::assign(&mut remains.history);
     Ok(())
+}
+
+/// A server that was told to end dies by that signal once all is written, as etcd does.
+fn ended_as_told(status: std::process::ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt;
+    status.success() || status.signal() == Some(rustix::process::Signal::TERM.as_raw())
 }
 
 /// Judges a history by all judges. Leases are judged last: what is noted in the log for them is

@@ -181,7 +181,7 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
         strict_reconfig_check: values.bool("strict-reconfig-check"),
         tls: super::tls::tls(values)?,
         auth_token: TokenSpec::parse(values.text("auth-token"), parse_duration)
-            .map_err(|error| UsageError::config(format!("--auth-token: {error}")))?,
+            .map_err(|error| UsageError::config(error.to_string()))?,
         auth_token_ttl: Duration::from_secs(values.uint("auth-token-ttl")),
         bcrypt_cost: bcrypt_cost(values, notes),
         watch_progress_interval: interval,
