@@ -115,7 +115,11 @@ fn caller(out: &mut String, file: &str, line: u32) -> Range<usize> {
 }
 
 fn cut(value: &str) -> &str {
-    &value[..value.floor_char_boundary(TEXT_BYTES_MAX)]
+    let mut end = value.len().min(TEXT_BYTES_MAX);
+    while !value.is_char_boundary(end) {
+        end -= 1;
+    }
+    &value[..end]
 }
 
 fn text(out: &mut String, value: &str) {

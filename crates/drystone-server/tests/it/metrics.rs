@@ -15,6 +15,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::transport::Channel;
 
+/// How long a condition is waited for, and the pause between two looks.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// The answer to `GET /metrics`, head and body.
 async fn get(address: SocketAddr, header: &str) -> (String, Vec<u8>) {
     #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -70,7 +74,18 @@ async fn a_server_tells_what_it_did() {
     let (server, channel) = start_as(config).await;
     let address = server.client_addresses()[0];
     work(&channel).await;
-    let seen = scrape(address).await;
+    // The leader agrees on the cluster's version beside the work.
+    let version = [("cluster_version", "3.7")];
+    let agreed = async {
+        loop {
+            let seen = scrape(address).await;
+            if seen.value("etcd_cluster_version", &version).is_some() {
+                break seen;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    let seen = tokio::time::timeout(PATIENCE, agreed).await.unwrap();
     for family in TABLE.iter().flat_map(|section| section.iter()) {
         let Some(found) = seen.families.get(family.name) else {
             assert!(!family.labels.is_empty(), "{} is not there", family.name);
@@ -125,7 +140,7 @@ async fn a_server_tells_what_it_did() {
     let failed = [("type", "Range"), ("success", "false")];
     labelled("etcd_server_request_duration_seconds_count", &failed, 1.0);
     labelled("etcd_server_feature_enabled", &[("name", "AllAlpha"), ("stage", "ALPHA")], 0.0);
-    labelled("etcd_cluster_version", &[("cluster_version", "3.7")], 1.0);
+    labelled("etcd_cluster_version", &version, 1.0);
     let range = [("grpc_method", "Range"), ("grpc_code", "OutOfRange")];
     labelled("grpc_server_handled_total", &range, 1.0);
     labelled("grpc_server_handling_seconds_count", &[("grpc_method", "Range")], 2.0);

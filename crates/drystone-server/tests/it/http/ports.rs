@@ -40,8 +40,10 @@ async fn with_ports_of_its_own_http_leaves_the_others() {
 async fn a_port_for_probes_has_probes_alone() {
     let folder = tempfile::tempdir().unwrap();
     let flags = ["--listen-metrics-urls=http://127.0.0.1:0", "--host-whitelist=a.example"];
-    let (server, _channel) = start_as(config_with(folder.path(), &flags)).await;
+    let (server, channel) = start_as(config_with(folder.path(), &flags)).await;
     let to = server.metrics_addresses()[0];
+    // An answered write: there is a leader.
+    KvClient::new(channel).put(put("a", "1")).await.unwrap();
     for (path, status) in [
         ("/health", 200),
         ("/livez", 200),
