@@ -24,6 +24,7 @@ const HEADERS: HeaderValue = HeaderValue::from_static("accept, content-type, aut
 /// What the gateway's paths began with before etcd 3.4.
 const OLD_GATEWAY: &str = "/v3beta/";
 const NAME_IGNORED: &str = "CommonName of client sending a request against gateway will be ignored and not used as expected\n";
+const FOREIGN_PAGE: &str = "pages of this origin may not call; list it in --cors\n";
 
 /// The rules for requests of HTTP, as an operator set them. `None` is no rule.
 #[derive(Debug)]
@@ -74,6 +75,12 @@ impl Browsers {
             }
         }
         let origin = self.origin(request);
+        // A browser sends some requests of any page without asking first, and CORS only keeps the
+        // answer from the page: the write is done by then (CVE-2018-1098). etcd lets them pass.
+        let of_a_page = request.headers().contains_key(ORIGIN);
+        if of_a_page && origin.is_none() && request.uri().path().starts_with(PREFIX) {
+            return Entry::Answered(Box::new(answers::text(StatusCode::FORBIDDEN, FOREIGN_PAGE)));
+        }
         if request.method() == Method::OPTIONS {
             let mut answer = Response::new(Body::empty());
             share(&mut answer, origin);

@@ -1,7 +1,8 @@
 //! The paths, and the rules that come before them.
 
 use super::ask::{ask, get};
-use crate::{config_with, start, start_as};
+use crate::{config_with, put, start, start_as};
+use drystone_api::etcdserverpb::kv_client::KvClient;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_path_that_leads_nowhere_is_answered_as_go_answers_it() {
@@ -54,7 +55,7 @@ async fn the_version_and_the_variables_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_is_not_listed_is_misdirected() {
+async fn a_host_that_is_not_listed_is_misdirected_cve_2018_1099() {
     let folder = tempfile::tempdir().unwrap();
     let flags = ["--host-whitelist=a.example,127.0.0.1"];
     let (server, _channel) = start_as(config_with(folder.path(), &flags)).await;
@@ -69,6 +70,31 @@ async fn a_host_that_is_not_listed_is_misdirected() {
             assert!(answer.body.contains("CVE-2018-5702"));
             assert_eq!(answer.header("access-control-allow-origin"), "");
         }
+    }
+    server.stop().await;
+}
+
+/// CORS keeps answers from pages, not writes from the store.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_not_listed_writes_nothing_cve_2018_1098() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--cors=http://a.example"];
+    let (server, channel) = start_as(config_with(folder.path(), &flags)).await;
+    let to = server.client_addresses()[0];
+    let mut kv = KvClient::new(channel);
+    kv.put(put("first", "1")).await.unwrap();
+    // What a form of a page can send: an empty body is a request, and so this one is well-formed.
+    let mut post = async |headers: &[&str]| ask(to, "POST", "/v3/kv/range", headers).await;
+    let refused = post(&["Origin: http://b.example", "Content-Length: 0"]).await;
+    assert_eq!(refused.status, 403);
+    assert_eq!(refused.body, "pages of this origin may not call; list it in --cors\n");
+    // Listed pages and those who are no page come to the gateway.
+    for headers in
+        [&["Origin: http://a.example", "Content-Length: 0"][..], &["Content-Length: 0"][..]]
+    {
+        let answer = post(headers).await;
+        assert_eq!(answer.status, 400, "{}", answer.body);
+        assert!(answer.body.contains("key is not provided"), "{}", answer.body);
     }
     server.stop().await;
 }
