@@ -195,13 +195,18 @@ async fn a_member_that_stops_says_so_to_supervisors_to_the_end() {
     let (server, channel) = start_as(config_with(folder.path(), &[PROBES])).await;
     let (to, clients) = (server.metrics_addresses()[0], server.client_addresses()[0]);
     // An open call, for the end of which a stopping server waits a while.
-    let open = tokio_stream::pending::<pb::WatchRequest>();
-    let watching = tokio::spawn(async move { WatchClient::new(channel).watch(open).await.is_ok() });
-    green(&get(to, "/readyz").await);
+    let create = pb::WatchCreateRequest { key: "a".into(), ..Default::default() };
+    let create = pb::watch_request::RequestUnion::CreateRequest(create);
+    let create = tokio_stream::once(pb::WatchRequest { request_union: Some(create) });
+    let open = tokio_stream::StreamExt::chain(create, tokio_stream::pending());
+    let mut watching = WatchClient::new(channel).watch(open).await.unwrap().into_inner();
+    assert!(watching.message().await.unwrap().unwrap().created);
+    green(&until(to, "/readyz", 200).await);
     let stopping = tokio::spawn(server.stop());
     let red = until(to, "/livez", 503).await;
     assert_eq!(red.body, "[-]serializable_read failed: etcdserver: server stopped\n\n");
-    let ready = get(to, "/readyz").await;
+    let (ready, health, refused) =
+        tokio::join!(get(to, "/readyz"), health(to, ""), try_ask(clients, "GET", "/health", &[]));
     let expected = [
         "",
         "[+]data_corruption ok",
@@ -210,9 +215,9 @@ async fn a_member_that_stops_says_so_to_supervisors_to_the_end() {
         "[-]serializable_read failed: etcdserver: server stopped",
     ];
     assert_eq!((ready.status, lines(&ready)), (503, expected.to_vec()));
-    assert_eq!(health(to, "").await, ill("RANGE ERROR:etcdserver: server stopped"));
-    assert!(try_ask(clients, "GET", "/health", &[]).await.is_err(), "clients go elsewhere");
+    assert_eq!(health, ill("RANGE ERROR:etcdserver: server stopped"));
+    assert!(refused.is_err(), "clients go elsewhere");
     stopping.await.unwrap();
     assert!(try_ask(to, "GET", "/livez", &[]).await.is_err());
-    watching.abort();
+    drop(watching);
 }
