@@ -95,6 +95,15 @@ pub(super) enum Reply {
 }
 
 impl Call {
+    /// What it asks of users, roles and permissions, if that is what it asks of.
+    pub(super) fn auth(&self) -> Option<&AuthCall> {
+        match self {
+            Call::Auth(auth) => Some(auth),
+            Call::As(_, call) => call.auth(),
+            _ => None,
+        }
+    }
+
     /// What it is counted as.
     pub(super) fn kind(&self) -> &'static str {
         match self {

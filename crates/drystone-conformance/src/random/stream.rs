@@ -170,9 +170,23 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
         if !self.is_for_both(&call).await? {
             return Ok(None);
         }
+        if let Some(change) = call.auth().filter(|auth| auth.command().is_some()) {
+            self.before(change).await?;
+        }
         self.count(&call);
         let (ours, theirs) = self.both(&call).await;
         self.hold(&call, ours, theirs).await.map(Some)
+    }
+
+    /// Sees to it that no watch is open whose owner is about to lose the right to it: Drystone
+    /// would end it, and etcd would not.
+    async fn before(&mut self, change: &AuthCall) -> Result<(), Stopped> {
+        match &mut self.watches {
+            Some(watches) if self.draw.is_guarded() => Ok(watches.end_of_others().await?),
+            // Nobody's watches end when authentication comes into force, and all begin anew.
+            _ if matches!(change, AuthCall::Enable) => self.compare().await,
+            _ => Ok(()),
+        }
     }
 
     /// Asks Drystone alone what this etcd would answer otherwise than the reference, because it
@@ -370,12 +384,14 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
     }
 
     /// Signs everybody in when authentication has been put into force, and root when his token
-    /// has ended; listens anew when it is off again, because tokens count for nothing then.
+    /// has ended; listens anew whenever it comes or goes, because nobody's watches and tokens count
+    /// for nothing then.
     async fn notice_auth(&mut self) -> Result<(), Stopped> {
         let was = std::mem::replace(&mut self.guarded, self.draw.is_guarded());
         if self.guarded && !was {
             self.outcome.guarded += 1;
             self.sign_in().await?;
+            self.listen_anew().await?;
         } else if self.guarded && !self.draw.rights.has_token(ROOT) {
             self.ask(self.draw.sign_in_of(ROOT)).await?;
         } else if was && !self.guarded {

@@ -290,9 +290,18 @@ impl Watches {
 
     /// Ends the watches that a compaction might overtake.
     pub(super) async fn end_behind(&mut self) -> Result<(), String> {
+        self.end_where(|_, watch| watch.behind).await
+    }
+
+    /// Ends the watches of those who can lose the right to them.
+    pub(super) async fn end_of_others(&mut self) -> Result<(), String> {
+        self.end_where(|who, _| !who.is_root()).await
+    }
+
+    async fn end_where(&mut self, is_due: impl Fn(&Who, &Watch) -> bool) -> Result<(), String> {
         for stream in &mut self.streams {
-            let behind = stream.watches.iter().filter(|(_, watch)| watch.behind);
-            for id in behind.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let due = stream.watches.iter().filter(|(_, watch)| is_due(&stream.who, watch));
+            for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
                 stream.watches.remove(&id);
                 stream.cancel(id).await?;
                 self.heard.canceled += 1;

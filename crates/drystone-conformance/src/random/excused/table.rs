@@ -16,6 +16,7 @@ pub const EXCUSED: &[Excuse] = &[
     CUT_HASH,
     EARLY_PROGRESS,
     OVERTAKEN,
+    REVOKED_WATCH,
     FROM_KEY_DELETE,
     NEGATIVE_IN_TXN,
     COMPACT_NOTHING,
@@ -115,6 +116,13 @@ pub(in crate::random) const OVERTAKEN: Excuse = Excuse {
     treatment: Treatment::KeptOut,
     before: None,
     reason: "whether a watch is behind is a matter of moments; those that may be are ended first",
+};
+pub(in crate::random) const REVOKED_WATCH: Excuse = Excuse {
+    what: "a watch whose owner loses the right to its keys",
+    treatment: Treatment::KeptOut,
+    before: None,
+    reason: "Drystone ends it, etcd tells it everything for as long as it lives; those that may be \
+             are ended first",
 };
 pub(in crate::random) const FROM_KEY_DELETE: Excuse = Excuse {
     what: "a transaction with a deletion to the end of keys and a put that keeps value or lease",
