@@ -60,6 +60,7 @@ const WALL: &[(&str, &[&str])] = &[
             "drystone-lease",
             "drystone-machine",
             "drystone-member",
+            "drystone-metrics",
             "drystone-mvcc",
             "drystone-peer",
             "drystone-raft",

@@ -6,7 +6,7 @@ mod table;
 
 pub use table::EXCUSED;
 pub(super) use table::{
-    ANY_STATUS, FROM_KEY_WATCH, LEASE_KEYS_OPEN, LEASES_OPEN, NESTED_OPEN, TXN_PUTS_OPEN,
+    ANY_STATUS, FROM_KEY_WATCH, LEASE_KEYS_OPEN, LEASES_OPEN, NESTED_OPEN, NO_STATUS, TXN_PUTS_OPEN,
 };
 
 use self::table::{

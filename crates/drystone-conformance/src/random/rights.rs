@@ -3,8 +3,8 @@
 
 use super::call::{AuthCall, Call, Reply, Told, Who};
 use super::excused::{
-    ANY_STATUS, Excuse, FROM_KEY_WATCH, LEASE_KEYS_OPEN, LEASES_OPEN, NESTED_OPEN, TXN_PUTS_OPEN,
-    Version,
+    ANY_STATUS, Excuse, FROM_KEY_WATCH, LEASE_KEYS_OPEN, LEASES_OPEN, NESTED_OPEN, NO_STATUS,
+    TXN_PUTS_OPEN, Version,
 };
 use bytes::Bytes;
 use drystone_api::authpb::permission::Type;
@@ -180,10 +180,15 @@ pub(super) fn is_turned_around(call: &Call) -> bool {
     })
 }
 
-/// Whether the etcd at hand refuses a question that everybody may ask of the reference.
-pub(super) fn is_status_closed(call: &Call, etcd: Version) -> bool {
+/// Whether the etcd at hand does not know a question that everybody may ask of the reference, or
+/// refuses it.
+pub(super) fn is_status_closed(call: &Call, is_guarded: bool, etcd: Version) -> bool {
+    if call.auth() == Some(&AuthCall::Status) && etcd.has(&NO_STATUS) {
+        return true;
+    }
     let Call::As(who, call) = call else { return false };
-    !who.is_root()
+    is_guarded
+        && !who.is_root()
         && *who != Who::Stranger
         && **call == Call::Auth(AuthCall::Status)
         && etcd.has(&ANY_STATUS)

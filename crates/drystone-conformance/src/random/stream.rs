@@ -192,13 +192,13 @@ impl<'a, T: FnMut(&Outcome)> Stream<'a, T> {
     /// Asks Drystone alone what this etcd would answer otherwise than the reference, because it
     /// is older; false when that was done.
     async fn is_for_both(&mut self, call: &Call) -> Result<bool, Stopped> {
+        if rights::is_status_closed(call, self.draw.is_guarded(), self.etcd) {
+            self.status_alone(call).await?;
+            return Ok(false);
+        }
         let Call::As(who, bare) = call else { return Ok(true) };
         if !self.draw.is_guarded() || who.is_root() {
             return Ok(true);
-        }
-        if rights::is_status_closed(call, self.etcd) {
-            self.status_alone(call).await?;
-            return Ok(false);
         }
         let about_leases = rights::is_about_leases(bare);
         let attached = if about_leases { self.attached().await? } else { Attached::new() };

@@ -27,6 +27,7 @@ pub const EXCUSED: &[Excuse] = &[
     LEASE_KEYS_OPEN,
     FROM_KEY_WATCH,
     ANY_STATUS,
+    NO_STATUS,
     ODD_GRANTS,
     NAMELESS,
     RECIPES_OF_ROOT,
@@ -182,6 +183,12 @@ pub(in crate::random) const ANY_STATUS: Excuse = Excuse {
     treatment: Treatment::Alone,
     before: Some([3, 7, 0]),
     reason: "everybody may ask since 3.7, and Drystone must tell them what it tells root",
+};
+pub(in crate::random) const NO_STATUS: Excuse = Excuse {
+    what: "AuthStatus",
+    treatment: Treatment::Alone,
+    before: Some([3, 5, 0]),
+    reason: "old versions do not have the call",
 };
 pub(in crate::random) const ODD_GRANTS: Excuse = Excuse {
     what: "permissions that are missing, without a key, or of ranges that are turned around",

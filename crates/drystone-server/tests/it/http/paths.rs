@@ -78,19 +78,19 @@ async fn a_host_that_is_not_listed_is_misdirected_cve_2018_1099() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_is_not_listed_writes_nothing_cve_2018_1098() {
     let folder = tempfile::tempdir().unwrap();
-    let flags = ["--cors=http://a.example"];
+    let flags = ["--cors=http://a.example:80"];
     let (server, channel) = start_as(config_with(folder.path(), &flags)).await;
     let to = server.client_addresses()[0];
     let mut kv = KvClient::new(channel);
     kv.put(put("first", "1")).await.unwrap();
     // What a form of a page can send: an empty body is a request, and so this one is well-formed.
-    let mut post = async |headers: &[&str]| ask(to, "POST", "/v3/kv/range", headers).await;
+    let post = async |headers: &[&str]| ask(to, "POST", "/v3/kv/range", headers).await;
     let refused = post(&["Origin: http://b.example", "Content-Length: 0"]).await;
     assert_eq!(refused.status, 403);
     assert_eq!(refused.body, "pages of this origin may not call; list it in --cors\n");
     // Listed pages and those who are no page come to the gateway.
     for headers in
-        [&["Origin: http://a.example", "Content-Length: 0"][..], &["Content-Length: 0"][..]]
+        [&["Origin: http://a.example:80", "Content-Length: 0"][..], &["Content-Length: 0"][..]]
     {
         let answer = post(headers).await;
         assert_eq!(answer.status, 400, "{}", answer.body);
