@@ -1,5 +1,5 @@
 //! The server's command line as `clap` describes one, for manual pages and completion only:
-//! parsing follows Go's rules and is done by [`parse`](super::parse).
+//! parsing follows Go's rules and is done by [`parse()`](super::parse()).
 
 use super::flags::{Fate, Flag, all};
 use super::kind::Kind;
