@@ -65,13 +65,20 @@ async fn sequences_that_end_an_etcd() {
     check(&Report { sequences, ..Report::default() });
 }
 
-async fn random(config: random::Config) {
+/// Runs one stream to its end and holds that both stores answered alike.
+async fn equal(config: random::Config) -> random::Outcome {
     let _turn = turn().await;
     let outcome = comparison().random(&config).await;
     let outcome = outcome.unwrap_or_else(|error| panic!("{error}"));
     let seed = config.seed;
     assert_eq!(outcome.difference, None, "seed {seed}");
     assert!(outcome.operations >= config.operations, "{outcome}");
+    outcome
+}
+
+/// A stream of a seed that stays: it must also have met what it is there for.
+async fn random(config: random::Config) {
+    let outcome = equal(config).await;
     let heard = outcome.heard;
     assert!(outcome.compactions >= 2 && outcome.hashes >= 10 && outcome.restarts >= 1, "{outcome}");
     assert!(heard.watches >= 10 && heard.events > heard.watches && heard.progress > 0, "{outcome}");
@@ -98,7 +105,10 @@ async fn a_random_stream_that_nobody_saw_before_has_equal_answers() {
         expiry_every: 0,
         ..random::Config::default()
     };
-    random(config).await;
+    // What a short stream meets is a matter of its seed: one that was without rights for most of
+    // its way opens few watches.
+    let outcome = equal(config).await;
+    assert!(outcome.hashes > 0 && outcome.restarts > 0, "{outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
