@@ -207,6 +207,8 @@ impl HubThread {
         }
     }
 
+    /// Does what a command says. What was published before it was sent is taken in first, so that
+    /// no answer's revision is below one that its asker has already been told.
     fn take(&mut self, command: Command) {
         match command {
             Command::Open(responses, reply) => {
@@ -226,9 +228,13 @@ impl HubThread {
                 self.hub.refuse(stream, reason);
             }
             Command::Cancel(stream, watch) => {
+                self.publish();
                 self.hub.cancel(stream, watch);
             }
-            Command::Progress(stream) => self.hub.request_progress(stream),
+            Command::Progress(stream) => {
+                self.publish();
+                self.hub.request_progress(stream);
+            }
             Command::Drained(stream) => {
                 self.pump(stream);
             }
@@ -341,3 +347,6 @@ fn may_hear(auth: &Auth, user: Option<&str>, range: &KeyRange) -> Result<(), Etc
 pub(crate) fn pieces() -> (mpsc::Sender<Piece>, mpsc::Receiver<Piece>) {
     mpsc::channel(PIECES_MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -390,11 +390,13 @@ impl Process {
                 }
             }
             HubCommand::Cancel(stream, watch) => {
+                self.publish();
                 if let Some(id) = id(self, stream) {
                     self.hub.cancel(id, watch);
                 }
             }
             HubCommand::Progress(stream) => {
+                self.publish();
                 if let Some(id) = id(self, stream) {
                     self.hub.request_progress(id);
                 }
