@@ -43,7 +43,7 @@ enum Verb {
     /// Run whole clusters in simulation, each from one seed, and judge them.
     Sim(sim::Args),
     /// Make the Debian package, with manual pages and completions.
-    Package,
+    Package(package::Args),
     /// Run the Dockerfile's steps in bare Debian roots and start what they made. Needs root.
     Image(image::Args),
     /// Check prerequisites, then run every test.
@@ -66,7 +66,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Bench(args) => cluster::bench(&args, &root),
         Verb::Conform(args) => conform::run(&args, &root),
         Verb::Sim(args) => sim::run(&args, &root),
-        Verb::Package => package::run(&root),
+        Verb::Package(args) => package::run(&args, &root),
         Verb::Image(args) => image::run(&args, &root),
         Verb::Test => checks::test(&root),
         Verb::Ci(args) => checks::ci(&args, &root),

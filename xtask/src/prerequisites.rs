@@ -67,12 +67,23 @@ const CHAOS: &[Need] = &[
     Need { what: "python3, for power cuts", packages: &["python3"], found: || in_path("python3") },
 ];
 
-const IMAGE: &[Need] = &[
+const DEBOOTSTRAP: Need = Need {
+    what: "debootstrap, for bare Debian roots",
+    packages: &["debootstrap"],
+    found: || in_path("debootstrap"),
+};
+
+const BOOT: &[Need] = &[
+    DEBOOTSTRAP,
     Need {
-        what: "debootstrap, for bare Debian roots",
-        packages: &["debootstrap"],
-        found: || in_path("debootstrap"),
+        what: "systemd-nspawn, to boot a root",
+        packages: &["systemd-container"],
+        found: || in_path("systemd-nspawn"),
     },
+];
+
+const IMAGE: &[Need] = &[
+    DEBOOTSTRAP,
     Need {
         what: "unshare and mount",
         packages: &["mount", "util-linux"],
@@ -100,6 +111,11 @@ pub(crate) fn chaos(root: &Path) -> anyhow::Result<()> {
 /// What the image's steps need where no container engine is.
 pub(crate) fn image(root: &Path) -> anyhow::Result<()> {
     ensure(root, IMAGE)
+}
+
+/// What booting a package's root needs.
+pub(crate) fn boot(root: &Path) -> anyhow::Result<()> {
+    ensure(root, BOOT)
 }
 
 fn ensure(root: &Path, needs: &[Need]) -> anyhow::Result<()> {

@@ -27,7 +27,11 @@ pub(crate) struct Stage {
 /// One step of a build.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Instruction {
-    Run(String),
+    /// A line of shell, and the directories that are kept for the next build to be quick.
+    Run {
+        caches: Vec<PathBuf>,
+        script: String,
+    },
     Workdir(PathBuf),
     /// From another stage, or the whole source.
     Copy {
@@ -76,7 +80,7 @@ fn from(rest: &str) -> Stage {
 
 fn instruct(stage: &mut Stage, word: &str, rest: &str) -> anyhow::Result<()> {
     match word {
-        "RUN" => stage.instructions.push(Instruction::Run(rest.to_owned())),
+        "RUN" => stage.instructions.push(run(rest)?),
         "WORKDIR" => {
             stage.folder = PathBuf::from(rest);
             stage.instructions.push(Instruction::Workdir(PathBuf::from(rest)));
@@ -93,6 +97,19 @@ fn instruct(stage: &mut Stage, word: &str, rest: &str) -> anyhow::Result<()> {
         _ => bail!("this instruction is not known here"),
     }
     Ok(())
+}
+
+/// A line of shell, behind the mounts of its caches.
+fn run(mut rest: &str) -> anyhow::Result<Instruction> {
+    let mut caches = Vec::new();
+    while let Some(mount) = rest.strip_prefix("--mount=type=cache,target=") {
+        let (target, line) = mount.split_once(' ').context("a mount and no command")?;
+        caches.push(PathBuf::from(target));
+        rest = line.trim_start();
+    }
+    let plain = caches.iter().all(|cache| !cache.to_string_lossy().contains(','));
+    anyhow::ensure!(plain && !rest.starts_with("--"), "only --mount=type=cache,target=PATH");
+    Ok(Instruction::Run { caches, script: rest.to_owned() })
 }
 
 fn copy(rest: &str) -> anyhow::Result<Instruction> {
@@ -136,13 +153,14 @@ mod tests {
 
     #[test]
     fn stages_steps_and_the_way_to_start_are_read() -> anyhow::Result<()> {
-        let text = "# A comment.\nFROM rust:1 AS build\nRUN a \\\n    && b\nCOPY . .\n\
+        let text = "# A comment.\nFROM rust:1 AS build\nRUN --mount=type=cache,target=/kept a \\\n    && b\nCOPY . .\n\
             FROM debian:12\nCOPY --from=build /out/ /\nUSER 7:8\nWORKDIR /data\nVOLUME /data\n\
             EXPOSE 1 2\nENTRYPOINT [\"/bin/x\", \"-y\"]\n";
         let recipe = Recipe::parse(text)?;
         let [build, last] = &recipe.stages[..] else { panic!("two stages") };
         assert_eq!((build.base.as_str(), build.name.as_deref()), ("rust:1", Some("build")));
-        assert_eq!(build.instructions[0], Instruction::Run("a && b".to_owned()));
+        let caches = vec![PathBuf::from("/kept")];
+        assert_eq!(build.instructions[0], Instruction::Run { caches, script: "a && b".to_owned() });
         assert_eq!(last.user, "7:8");
         assert_eq!(last.volumes, [PathBuf::from("/data")]);
         assert_eq!(last.entry_point, ["/bin/x", "-y"]);
@@ -152,7 +170,14 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_refused() {
-        for text in ["RUN before", "FROM x\nHEALTHCHECK y", "FROM x\nCOPY one two three"] {
+        for text in [
+            "RUN before",
+            "FROM x\nHEALTHCHECK y",
+            "FROM x\nCOPY one two three",
+            "FROM x\nRUN --mount=type=secret,target=/key y",
+            "FROM x\nRUN --mount=type=cache y",
+            "FROM x\nRUN --network=none y",
+        ] {
             assert!(Recipe::parse(text).is_err(), "{text}");
         }
     }
