@@ -2,6 +2,7 @@
 
 use crate::auth::AuthService;
 use crate::brakes::Braked;
+use crate::calls::{Hearers, TellOfCalls, Told};
 use crate::cluster::ClusterService;
 use crate::deadline::{Deadlines, Hurried};
 use crate::election::ElectionService;
@@ -10,7 +11,6 @@ use crate::kv::KvService;
 use crate::lease::LeaseService;
 use crate::lock::LockService;
 use crate::maintenance::MaintenanceService;
-use crate::metrics::{CountCalls, Counted};
 use crate::range::PiecewiseRange;
 use crate::shared::Shared;
 use crate::watch::WatchService;
@@ -32,7 +32,7 @@ use tower::util::MapResponse;
 
 /// All services behind one face. Cloned for each call.
 pub(crate) type Grpc =
-    Counted<MapResponse<Hurried<Gated<Braked<Routes>>>, fn(Response<Body>) -> Response<Body>>>;
+    Told<MapResponse<Hurried<Gated<Braked<Routes>>>, fn(Response<Body>) -> Response<Body>>>;
 
 /// The services of this member.
 pub(crate) fn grpc(shared: &Arc<Shared>) -> Grpc {
@@ -60,5 +60,9 @@ pub(crate) fn grpc(shared: &Arc<Shared>) -> Grpc {
     let hurried = Deadlines.layer(gated);
     let told: fn(Response<Body>) -> Response<Body> = crate::texts::go_texts;
     // Outside of all that may refuse a call.
-    CountCalls(shared.metrics.calls.clone()).layer(MapResponse::new(hurried, told))
+    let hearers = Hearers {
+        calls: shared.metrics.calls.clone(),
+        slow: shared.config.warning_unary_request_duration,
+    };
+    TellOfCalls(Arc::new(hearers)).layer(MapResponse::new(hurried, told))
 }

@@ -37,6 +37,7 @@ mod access;
 mod auth;
 mod auto_compact;
 mod brakes;
+mod calls;
 mod changes;
 mod checkpoint;
 mod clients;

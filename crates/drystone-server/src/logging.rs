@@ -24,6 +24,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+pub(crate) use line::timestamp;
 pub use output::OpenError;
 
 /// How long the end of the process waits for the last lines: an output may hang.

@@ -35,6 +35,16 @@ pub(crate) enum Listed {
     Long(Box<Long>),
 }
 
+impl Listed {
+    /// How many pairs there are, also beyond a limit.
+    pub(crate) fn count(&self) -> i64 {
+        match self {
+            Self::Whole(response) => response.count,
+            Self::Long(long) => long.count,
+        }
+    }
+}
+
 /// What is known of a long list before its pairs are read.
 #[derive(Debug)]
 pub(crate) struct Long {

@@ -16,7 +16,7 @@ mod store;
 mod watches;
 
 pub(crate) use apply::Batch;
-pub(crate) use grpc::{CountCalls, Counted};
+pub(crate) use grpc::{CANCELED, CODES, Calls, Series, UNKNOWN};
 pub(crate) use kinds::{Kind, kind_of};
 pub(crate) use log_disk::LogDisk;
 pub(crate) use peers::follow_peers;
@@ -26,7 +26,6 @@ pub(crate) use watches::{Held, Sent};
 
 use apply::ApplyMetrics;
 use drystone_metrics::{Counter, Gauge, Histogram, Registry};
-use grpc::Calls;
 use log_disk::LogMetrics;
 use parking_lot::Mutex;
 use requests::RequestMetrics;

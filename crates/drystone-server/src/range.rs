@@ -6,6 +6,7 @@
 //! server should hold, from pages that are read as the list goes on. The bytes are those that
 //! the plain service would send.
 
+use crate::calls::Record;
 use crate::kv::KvService;
 use crate::long::Listed;
 use crate::pieces::{FRAME_HEADER_BYTES, Pieces, of_chunks, of_long, well};
@@ -19,6 +20,7 @@ use prost::Message;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tonic::Status;
 use tonic::body::Body;
@@ -89,7 +91,12 @@ where
 }
 
 async fn at_once(kv: &KvService, request: tonic::Request<RangeRequest>) -> Result<Body, Status> {
-    Ok(match kv.list(request).await? {
+    let record = request.extensions().get::<Arc<Record>>().cloned();
+    let listed = kv.list(request).await?;
+    if let Some(record) = record {
+        record.counted(listed.count());
+    }
+    Ok(match listed {
         Listed::Whole(response) => {
             Body::new(Whole { pieces: Pieces::of(response)?, trailers: Some(well()) })
         }

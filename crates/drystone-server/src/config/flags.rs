@@ -130,11 +130,11 @@ const STORAGE: &[Flag] = &[
         "100ms",
         "how long applying may take before the log warns",
     ),
-    idle(
+    used(
         "warning-unary-request-duration",
         Kind::Duration,
         "300ms",
-        "slow calls are not warned of yet",
+        "how long a unary call may take before the log warns; 0 is 300ms",
     ),
     used(
         "corrupt-check-time",

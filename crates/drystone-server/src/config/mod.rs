@@ -160,6 +160,8 @@ pub struct Config {
     pub watch_progress_interval: Duration,
     /// How long applying may take before the log warns of it.
     pub warning_apply_duration: Duration,
+    /// How long a unary call may take before the log warns of it.
+    pub warning_unary_request_duration: Duration,
     /// The least level of messages to log, as `tracing` names it.
     pub log_level: String,
     /// Form of the log.

@@ -19,6 +19,8 @@ use std::time::Duration;
 const BCRYPT_COST_DEFAULT: u32 = 10;
 /// Default quota: two GiB.
 const QUOTA_BYTES_DEFAULT: i64 = 2 * 1024 * 1024 * 1024;
+/// How long a call may take where the flag says 0, as in etcd.
+const WARNING_UNARY_REQUEST_DEFAULT: Duration = Duration::from_millis(300);
 /// The shortest interval of progress notices, as in etcd.
 const PROGRESS_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
@@ -186,6 +188,10 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
         bcrypt_cost: bcrypt_cost(values, notes),
         watch_progress_interval: interval,
         warning_apply_duration: values.duration("warning-apply-duration"),
+        warning_unary_request_duration: match values.duration("warning-unary-request-duration") {
+            Duration::ZERO => WARNING_UNARY_REQUEST_DEFAULT,
+            duration => duration,
+        },
         log_level: values.text("log-level").to_owned(),
         log_format: log::format(values),
         log_outputs: log::outputs(values),

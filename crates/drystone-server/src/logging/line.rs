@@ -49,7 +49,7 @@ impl Line {
 
 fn json(out: &mut String, head: &Head<'_>, message: &str, fields: &str) -> Range<usize> {
     let _ = write!(out, "{{\"level\":\"{}\",\"ts\":\"", head.level.name());
-    timestamp(out, head.time);
+    write_timestamp(out, head.time);
     out.push('"');
     if let Some(logger) = head.logger {
         out.push_str(",\"logger\":");
@@ -72,7 +72,7 @@ fn json(out: &mut String, head: &Head<'_>, message: &str, fields: &str) -> Range
 }
 
 fn console(out: &mut String, head: &Head<'_>, message: &str, fields: &str) -> Range<usize> {
-    timestamp(out, head.time);
+    write_timestamp(out, head.time);
     let _ = write!(out, "\t{}\t", head.level.name());
     if let Some(logger) = head.logger {
         let _ = write!(out, "{logger}\t");
@@ -90,8 +90,15 @@ fn console(out: &mut String, head: &Head<'_>, message: &str, fields: &str) -> Ra
     package
 }
 
+/// A moment as lines have it.
+pub(crate) fn timestamp(time: SystemTime) -> String {
+    let mut out = String::new();
+    write_timestamp(&mut out, time);
+    out
+}
+
 /// `2026-01-02T03:04:05.000000Z`.
-fn timestamp(out: &mut String, time: SystemTime) {
+fn write_timestamp(out: &mut String, time: SystemTime) {
     let t = OffsetDateTime::from(time);
     let (year, month, day) = t.to_calendar_date();
     let (hour, minute, second, micro) = t.to_hms_micro();

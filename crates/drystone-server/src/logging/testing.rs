@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// The lines that `body` logs at info or above.
 pub(crate) fn logged(format: LogFormat, body: impl FnOnce()) -> Vec<String> {
-    logged_from(format, Level::Info, body)
+    logged_from(format, "info", body)
 }
 
 /// An output that keeps what it is given, once the gate is open.
@@ -34,8 +34,9 @@ impl Kept {
     }
 }
 
-/// The lines that `body` logs.
-pub(super) fn logged_from(format: LogFormat, least: Level, body: impl FnOnce()) -> Vec<String> {
+/// The lines that `body` logs at the level of this name or above.
+pub(crate) fn logged_from(format: LogFormat, least: &str, body: impl FnOnce()) -> Vec<String> {
+    let least = Level::named(least);
     let kept = Kept::default();
     let queue = Queue::start(vec![Output::Stream(Box::new(kept.clone()))], format).unwrap();
     let layer = Lines::new(queue.clone(), format, least).with_filter(filter(least));

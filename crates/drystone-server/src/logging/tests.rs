@@ -6,7 +6,7 @@ use serde_json::Value;
 
 #[test]
 fn a_line_is_one_object_with_etcds_keys_in_etcds_order() {
-    let lines = logged_from(LogFormat::Json, Level::Info, || {
+    let lines = logged_from(LogFormat::Json, "info", || {
         let urls = vec!["http://a:1", "http://b:2"];
         let took = Duration::from_millis(1_500);
         tracing::info!(?urls, "data-dir" = "x\n\"y", count = 7, ok = true, ?took, "it {}", "works");
@@ -33,7 +33,7 @@ fn a_line_is_one_object_with_etcds_keys_in_etcds_order() {
 
 #[test]
 fn text_for_people_has_tabs_between() {
-    let lines = logged_from(LogFormat::Console, Level::Warn, || {
+    let lines = logged_from(LogFormat::Console, "warn", || {
         tracing::warn!(count = 7, name = "a b", "two\nlines");
         tracing::error!(target: "h2::proto", "alone");
     });
@@ -48,7 +48,7 @@ fn text_for_people_has_tabs_between() {
 
 #[test]
 fn only_the_ends_of_the_process_are_logged_from_fatal_on() {
-    let lines = logged_from(LogFormat::Json, Level::Fatal, || {
+    let lines = logged_from(LogFormat::Json, "fatal", || {
         tracing::error!("an error");
         tracing::error!(level = "fatal", "the end");
     });
@@ -57,7 +57,7 @@ fn only_the_ends_of_the_process_are_logged_from_fatal_on() {
 
 #[test]
 fn libraries_are_named_and_only_heard_when_something_is_wrong() {
-    let lines = logged_from(LogFormat::Json, Level::Debug, || {
+    let lines = logged_from(LogFormat::Json, "debug", || {
         tracing::info!(target: "h2::codec", "a frame");
         tracing::warn!(target: "h2::codec", "a bad frame");
         tracing::debug!(target: "drystone_raft::logger", "a vote");
@@ -71,7 +71,7 @@ fn libraries_are_named_and_only_heard_when_something_is_wrong() {
 #[test]
 fn a_long_line_is_cut_and_stays_an_object() {
     let long = "é".repeat(100_000);
-    let lines = logged_from(LogFormat::Json, Level::Info, || {
+    let lines = logged_from(LogFormat::Json, "info", || {
         tracing::info!(a = long, b = long, c = long, d = long, e = long, f = long, "{long}");
     });
     let line: Value = serde_json::from_str(&lines[0]).unwrap();

@@ -1,38 +1,32 @@
 //! Calls: how many began and ended with which code, and their messages and bytes.
 
-mod frames;
 mod methods;
 
+pub(crate) use methods::{CODES, Method};
+
+use crate::calls::Seen;
 use drystone_metrics::{Counter, Histogram, Registry};
-use frames::Frames;
-use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use methods::{CODES, METHODS, Method};
+use http::{HeaderMap, HeaderValue};
+use methods::METHODS;
 use parking_lot::RwLock;
 use std::collections::HashMap;
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
 use std::time::Instant;
-use tonic::Status;
-use tonic::body::Body;
-use tower::{Layer, Service};
 
 /// Code of a call whose caller went away.
-const CANCELED: usize = 1;
+pub(crate) const CANCELED: usize = 1;
 /// Code of an answer that ends without one.
-const UNKNOWN: usize = 2;
+pub(crate) const UNKNOWN: usize = 2;
 /// Versions of clients that are told apart; later ones count as `unknown`.
 const VERSIONS_MAX: usize = 32;
 /// Bytes of a version that is taken for one.
 const VERSION_BYTES_MAX: usize = 32;
 const NO_VERSION: &str = "unknown";
 
-/// Handles of one method.
+/// One method and its handles.
 #[derive(Debug)]
-struct Series {
+pub(crate) struct Series {
+    pub(crate) method: &'static Method,
     started: Counter,
     received: Counter,
     sent: Counter,
@@ -42,6 +36,33 @@ struct Series {
     seconds: Option<Histogram>,
     bytes_received: Counter,
     bytes_sent: Counter,
+}
+
+impl Series {
+    /// A call began.
+    pub(crate) fn began(&self) {
+        self.started.increment(1);
+    }
+
+    /// A piece of a request came.
+    pub(crate) fn received(&self, seen: Seen) {
+        self.received.increment(seen.messages);
+        self.bytes_received.increment(seen.bytes);
+    }
+
+    /// A piece of an answer went.
+    pub(crate) fn sent(&self, seen: Seen) {
+        self.sent.increment(seen.messages);
+        self.bytes_sent.increment(seen.bytes);
+    }
+
+    /// A call that began then ended with this code.
+    pub(crate) fn ended(&self, code: usize, began: Instant) {
+        self.handled[code].increment(1);
+        if let Some(seconds) = &self.seconds {
+            seconds.record(began.elapsed());
+        }
+    }
 }
 
 /// Calls from clients of one version.
@@ -62,7 +83,7 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    pub(super) fn new(registry: &Arc<Registry>, extensive: bool) -> Arc<Self> {
+    pub(crate) fn new(registry: &Arc<Registry>, extensive: bool) -> Arc<Self> {
         let path = |method: &Method| format!("/{}/{}", method.service, method.name);
         let all = METHODS.iter().map(|method| (path(method), (method, OnceLock::new())));
         let calls = Self {
@@ -84,7 +105,7 @@ impl Calls {
         Arc::new(calls)
     }
 
-    fn register(&self, method: &Method) -> Arc<Series> {
+    fn register(&self, method: &'static Method) -> Arc<Series> {
         let registry = &self.registry;
         let labels = [method.form.word(), method.service, method.name];
         let with_code = |code: &&str| {
@@ -95,6 +116,7 @@ impl Calls {
         let bytes_sent = "etcd_network_client_grpc_sent_bytes_total";
         let bytes_received = "etcd_network_client_grpc_received_bytes_total";
         Arc::new(Series {
+            method,
             started: registry.counter("grpc_server_started_total", &labels),
             received: registry.counter("grpc_server_msg_received_total", &labels),
             sent: registry.counter("grpc_server_msg_sent_total", &labels),
@@ -106,7 +128,7 @@ impl Calls {
     }
 
     /// The handles of a method; `None` for a path that is none.
-    fn begin(&self, path: &str, headers: &HeaderMap) -> Option<Arc<Series>> {
+    pub(crate) fn begin(&self, path: &str, headers: &HeaderMap) -> Option<Arc<Series>> {
         let (method, series) = self.methods.get(path)?;
         self.count_version(headers.get("client-api-version"), method.form.is_unary());
         Some(series.get_or_init(|| self.register(method)).clone())
@@ -149,168 +171,3 @@ impl Calls {
         Version { unary: counter("unary"), stream: counter("stream") }
     }
 }
-
-/// Counts all calls that come through. It belongs around everything that may refuse one.
-#[derive(Clone, Debug)]
-pub(crate) struct CountCalls(pub(crate) Arc<Calls>);
-
-impl<S> Layer<S> for CountCalls {
-    type Service = Counted<S>;
-
-    fn layer(&self, inner: S) -> Counted<S> {
-        Counted { inner, calls: self.0.clone() }
-    }
-}
-
-/// See [`CountCalls`].
-#[derive(Clone, Debug)]
-pub(crate) struct Counted<S> {
-    inner: S,
-    calls: Arc<Calls>,
-}
-
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-impl<S> Service<Request<Body>> for Counted<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-    S::Future: Send + 'static,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Answer {
-        let Some(series) = self.calls.begin(request.uri().path(), request.headers()) else {
-            return Box::pin(self.inner.call(request));
-        };
-        series.started.increment(1);
-        let began = series.seconds.is_some().then(Instant::now);
-        let end = End { series: series.clone(), began, is_told: false };
-        let request =
-            request.map(|body| Body::new(Received { body, frames: Frames::default(), series }));
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let mut end = end;
-            let answer = answer.await?;
-            if let Some(code) = code_in(answer.headers()) {
-                end.tell(code);
-                return Ok(answer);
-            }
-            Ok(answer.map(|body| Body::new(Sent { body, frames: Frames::default(), end })))
-        })
-    }
-}
-
-fn code_in(headers: &HeaderMap) -> Option<usize> {
-    let code = headers.get("grpc-status")?.to_str().ok()?.parse().ok()?;
-    Some(if code < CODES.len() { code } else { UNKNOWN })
-}
-
-/// Counts how a call ends, once; a call that is dropped before was given up by its caller.
-struct End {
-    series: Arc<Series>,
-    began: Option<Instant>,
-    is_told: bool,
-}
-
-impl End {
-    fn tell(&mut self, code: usize) {
-        if std::mem::replace(&mut self.is_told, true) {
-            return;
-        }
-        self.series.handled[code].increment(1);
-        if let (Some(seconds), Some(began)) = (&self.series.seconds, self.began) {
-            seconds.record(began.elapsed());
-        }
-    }
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.tell(CANCELED);
-    }
-}
-
-/// A request's body that counts what comes of it.
-struct Received {
-    body: Body,
-    frames: Frames,
-    series: Arc<Series>,
-}
-
-impl HttpBody for Received {
-    type Data = bytes::Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<bytes::Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            let seen = self.frames.see(data);
-            self.series.received.increment(seen.messages);
-            self.series.bytes_received.increment(seen.bytes);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// An answer's body that counts what goes into it, and how it ends.
-struct Sent {
-    body: Body,
-    frames: Frames,
-    end: End,
-}
-
-impl HttpBody for Sent {
-    type Data = bytes::Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<bytes::Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        match &frame {
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    let seen = self.frames.see(data);
-                    self.end.series.sent.increment(seen.messages);
-                    self.end.series.bytes_sent.increment(seen.bytes);
-                }
-                if let Some(trailers) = frame.trailers_ref() {
-                    self.end.tell(code_in(trailers).unwrap_or(UNKNOWN));
-                }
-            }
-            Some(Err(_)) | None => self.end.tell(UNKNOWN),
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-#[cfg(test)]
-mod tests;

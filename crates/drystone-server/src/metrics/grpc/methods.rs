@@ -1,7 +1,7 @@
 //! The methods that there are, and the names of codes.
 
 /// Names of gRPC's codes in Go, in their order.
-pub(super) const CODES: [&str; 17] = [
+pub(crate) const CODES: [&str; 17] = [
     "OK",
     "Canceled",
     "Unknown",
@@ -23,7 +23,7 @@ pub(super) const CODES: [&str; 17] = [
 
 /// Which sides of a call are streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     Unary,
     ServerStream,
     BidiStream,
@@ -38,17 +38,17 @@ impl Form {
         }
     }
 
-    pub(super) fn is_unary(self) -> bool {
+    pub(crate) fn is_unary(self) -> bool {
         self == Self::Unary
     }
 }
 
 /// One method.
 #[derive(Debug)]
-pub(super) struct Method {
-    pub(super) service: &'static str,
-    pub(super) name: &'static str,
-    pub(super) form: Form,
+pub(crate) struct Method {
+    pub(crate) service: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) form: Form,
     /// Whether its series are there before the first call.
     pub(super) at_start: bool,
 }

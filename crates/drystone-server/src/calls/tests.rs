@@ -1,7 +1,16 @@
 use super::*;
+use crate::config::LogFormat;
+use crate::logging::testing::logged_from;
 use bytes::Bytes;
+use drystone_api::etcdserverpb::{AuthUserAddRequest, PutRequest, WatchRequest};
+use drystone_metrics::Registry;
 use drystone_metrics::Scrape;
+use http::HeaderValue;
 use http_body_util::{BodyExt as _, Full, StreamBody};
+
+fn layer_of(calls: Arc<Calls>) -> TellOfCalls {
+    TellOfCalls(Arc::new(Hearers { calls, slow: Duration::MAX }))
+}
 
 /// Reads a request whole, then answers with a message and a code.
 #[derive(Clone)]
@@ -47,7 +56,7 @@ const WATCH: &str = "/etcdserverpb.Watch/Watch";
 async fn calls_are_counted_by_how_they_end_with_their_messages_and_bytes() {
     let registry = Arc::new(Registry::new());
     let calls = Calls::new(&registry, true);
-    let layer = CountCalls(calls);
+    let layer = layer_of(calls);
     let mut well = layer.layer(Answering("0"));
     let answer = well.call(request(PUT, Some("3.5"))).await.unwrap();
     answer.into_body().collect().await.unwrap();
@@ -89,7 +98,7 @@ async fn calls_are_counted_by_how_they_end_with_their_messages_and_bytes() {
 #[tokio::test]
 async fn series_of_locks_come_with_their_first_use_and_versions_are_bounded() {
     let registry = Arc::new(Registry::new());
-    let layer = CountCalls(Calls::new(&registry, false));
+    let layer = layer_of(Calls::new(&registry, false));
     let text = registry.render();
     assert!(!text.contains("v3lockpb") && !text.contains("grpc_server_handling_seconds"));
     assert_eq!(text.matches("\ngrpc_server_handled_total{").count(), 45 * 17);
@@ -102,5 +111,67 @@ async fn series_of_locks_come_with_their_first_use_and_versions_are_bounded() {
     assert!(text.contains("v3lockpb"));
     // Each with two forms, and those beyond the bound together.
     let versions = text.matches("\netcd_server_client_requests_total{").count();
-    assert_eq!(versions, 2 * (VERSIONS_MAX + 1));
+    assert_eq!(versions, 2 * (32 + 1));
+}
+
+/// The lines that calls with these requests leave, when none may take longer than `slow`.
+fn lines_of(slow: Duration, least: &str, requests: Vec<Request<Body>>) -> Vec<serde_json::Value> {
+    let calls = Calls::new(&Arc::new(Registry::new()), false);
+    let mut service = TellOfCalls(Arc::new(Hearers { calls, slow })).layer(Answering("0"));
+    let lines = logged_from(LogFormat::Json, least, || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            for request in requests {
+                let answer = service.call(request).await.unwrap();
+                answer.into_body().collect().await.unwrap();
+            }
+        });
+    });
+    lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn sent(path: &str, message: &impl prost::Message) -> Request<Body> {
+    let mut frame = vec![0];
+    frame.extend(u32::try_from(message.encoded_len()).unwrap().to_be_bytes());
+    frame.extend(message.encode_to_vec());
+    Request::builder().uri(path).body(Body::new(Full::new(Bytes::from(frame)))).unwrap()
+}
+
+#[test]
+fn slow_calls_are_warned_of_and_the_others_told_of_at_debug() {
+    let put = PutRequest {
+        key: "/folder/key".into(),
+        value: "a secret".repeat(1_000).into(),
+        ..Default::default()
+    };
+    let user = AuthUserAddRequest { password: "a secret".into(), ..Default::default() };
+    let requests = || vec![sent(PUT, &put), sent("/etcdserverpb.Auth/UserAdd", &user)];
+    assert_eq!(lines_of(Duration::MAX, "info", requests()).len(), 0);
+    for (slow, level) in [(Duration::ZERO, "warn"), (Duration::MAX, "debug")] {
+        let lines = lines_of(slow, "debug", requests());
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        for line in &lines {
+            assert_eq!((&line["msg"], &line["level"]), (&"request stats".into(), &level.into()));
+            assert_eq!(line["remote"], "No remote client info.");
+            assert!(line["start time"].as_str().unwrap().ends_with('Z'));
+            assert!(line["time spent"].as_str().unwrap().ends_with('s'));
+            assert!(!line.to_string().contains("secret"), "{line}");
+        }
+        let (put_line, other) = (&lines[0], &lines[1]);
+        assert_eq!(put_line["response type"], "/etcdserverpb.KV/Put");
+        assert_eq!(put_line["request count"], 1);
+        assert_eq!(put_line["request size"], prost::Message::encoded_len(&put));
+        assert_eq!(
+            (&put_line["response count"], &put_line["response size"]),
+            (&0.into(), &2.into())
+        );
+        let content = "key:\"/folder/...\" key_size:11 value_size:8000 ...";
+        assert_eq!(put_line["request content"], content);
+        for size in ["request count", "request size", "response count", "response size"] {
+            assert_eq!(other[size], -1);
+        }
+        assert_eq!(other["request content"], "");
+    }
+    let watch = sent(WATCH, &WatchRequest::default());
+    assert_eq!(lines_of(Duration::ZERO, "debug", vec![watch]).len(), 0, "a stream is never slow");
 }

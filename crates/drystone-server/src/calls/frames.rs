@@ -12,14 +12,15 @@ pub(super) struct Frames {
 
 /// What a piece of a body held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Messages that ended in it.
-    pub(super) messages: u64,
+    pub(crate) messages: u64,
     /// Bytes of messages, without what stands before them.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
-const HEAD_BYTES: u8 = 5;
+/// Bytes before a message.
+pub(super) const HEAD_BYTES: u8 = 5;
 
 impl Frames {
     /// Goes over the next piece.
