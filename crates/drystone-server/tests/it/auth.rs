@@ -1,6 +1,7 @@
 //! Access control, as clients meet it.
 
 mod advisories;
+mod json;
 mod log;
 mod members;
 mod order;

@@ -11,12 +11,12 @@ use drystone_api::{v3electionpb as election, v3lockpb as lock};
 use futures::future::BoxFuture;
 use lease_client::LeaseClient;
 use maintenance_client::MaintenanceClient;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tonic::Code;
 
 /// Who may make a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum For {
+pub(super) enum For {
     /// Anybody.
     All,
     /// Whoever is a user.
@@ -323,6 +323,11 @@ fn secret_leader() -> Option<election::LeaderKey> {
     Some(election::LeaderKey { name: "secret".into(), key: "secret/9".into(), rev: 2, lease: 7 })
 }
 
+/// Who may make each call.
+pub(super) fn rights() -> BTreeMap<&'static str, For> {
+    rows().into_iter().map(|row| (row.call, row.open)).collect()
+}
+
 /// The calls that the protocol has, but for health, which is nobody's secret.
 fn all_calls() -> BTreeSet<&'static str> {
     let facts = include_str!("../../../../drystone-api/testdata/facts.txt");
@@ -333,7 +338,7 @@ fn all_calls() -> BTreeSet<&'static str> {
         .collect()
 }
 
-fn has_no_right(status: &Status) -> bool {
+pub(super) fn has_no_right(status: &Status) -> bool {
     // What a later version serves must be guarded by then: the row is here already.
     status.code() == Code::Unimplemented
         || [DENIED, NO_USER].iter().any(|text| status.message().contains(text))
