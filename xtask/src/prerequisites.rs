@@ -36,6 +36,11 @@ const COMPARE: &[Need] = &[
         found: || is_there("protoc"),
     },
     Need {
+        what: "prometheus with promtool, for alerts and the dashboard",
+        packages: &["prometheus"],
+        found: || is_there("prometheus") && is_there("promtool"),
+    },
+    Need {
         what: "python3 with venv, for the Python client",
         packages: &["python3", "python3-venv"],
         found: python_venv_found,

@@ -1,10 +1,12 @@
 //! The verbs beside the comparison: random, torture, rejoin, rotate, list, chaos,
-//! frozen-leader and bench.
+//! frozen-leader, scrapes, monitoring and bench.
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use drystone_conformance::harness::Program;
-use drystone_conformance::{chaos, contest, lists, random, rejoin, rotation, torture, turnover};
+use drystone_conformance::{
+    chaos, contest, lists, monitoring, random, rejoin, rotation, scrapes, torture, turnover,
+};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,6 +33,10 @@ pub(crate) enum Verb {
     FrozenLeader(FrozenArgs),
     /// List a large store, and see that it takes the server no memory.
     List(ListArgs),
+    /// Compare the metrics of Drystone and of etcd after the same work.
+    Scrapes(ScrapesArgs),
+    /// Run three members under Prometheus, with the rules and the dashboard of the repository.
+    Monitoring(MonitoringArgs),
     /// Measure Drystone and etcd under the same loads.
     Bench(BenchArgs),
 }
@@ -89,6 +95,26 @@ pub(crate) struct TortureArgs {
     /// One more flag for every member, as `--server-flag=--name=value`; may be repeated.
     #[arg(long = "server-flag", allow_hyphen_values = true)]
     flags: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScrapesArgs {
+    /// Drystone's binary. Otherwise $DRYSTONE_BIN, or the one cargo built beside this.
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    /// etcd's binary. Otherwise as in the comparison.
+    #[arg(long)]
+    etcd: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MonitoringArgs {
+    /// The server's binary. Otherwise $DRYSTONE_BIN, or the one cargo built beside this.
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    /// The folder of the rules and the dashboard.
+    #[arg(long, default_value = "deploy/monitoring")]
+    dir: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -234,6 +260,8 @@ pub(crate) async fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
                 Verb::Chaos(args) => chaos(args).await,
                 Verb::List(args) => list(args).await,
                 Verb::FrozenLeader(args) => frozen_leader(args).await,
+                Verb::Scrapes(args) => compare_scrapes(args).await,
+                Verb::Monitoring(args) => monitor(args).await,
                 Verb::Bench(args) => bench(args).await,
             }
         } => done,
@@ -303,6 +331,27 @@ async fn rotate(args: &RotateArgs) -> anyhow::Result<ExitCode> {
     let outcome = rotation::run(&program(args.bin.as_deref())?, &config).await?;
     print(&outcome.to_string())?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn compare_scrapes(args: &ScrapesArgs) -> anyhow::Result<ExitCode> {
+    let etcd = match &args.etcd {
+        Some(path) => Program::at("etcd", path)?,
+        None => Program::etcd()?,
+    };
+    let outcome = scrapes::run(&program(args.bin.as_deref())?, &etcd).await?;
+    print(&outcome.to_string())?;
+    Ok(end("scrapes", &outcome.faults, None))
+}
+
+async fn monitor(args: &MonitoringArgs) -> anyhow::Result<ExitCode> {
+    let config = monitoring::Config { dir: args.dir.clone() };
+    let program = program(args.bin.as_deref())?;
+    let Some(outcome) = monitoring::run(&program, &config).await? else {
+        print("skipped: prometheus and promtool are not installed (Debian: prometheus)\n")?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    print(&outcome.to_string())?;
+    Ok(end("monitoring", &outcome.faults, None))
 }
 
 async fn turnover(args: &TurnoverArgs) -> anyhow::Result<ExitCode> {

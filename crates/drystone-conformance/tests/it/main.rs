@@ -4,6 +4,7 @@ mod alone;
 mod clients;
 mod force;
 mod gateway;
+mod metrics;
 mod secure;
 mod tables;
 mod turnover;
