@@ -152,6 +152,8 @@ async fn report(path: &str, shared: &Shared, checks: &[Check], verbose: bool) ->
     let outcomes = join_all(checks.iter().map(|check| check.look(shared))).await;
     let mut lines = String::new();
     for (check, outcome) in checks.iter().zip(&outcomes) {
+        let kind = path.trim_start_matches('/');
+        shared.metrics.probes.checked(kind, check.name(), outcome.is_ok());
         // Writing to a string does not fail.
         let _ = match outcome {
             Ok(()) => writeln!(lines, "[+]{} ok", check.name()),
@@ -172,7 +174,9 @@ pub(crate) async fn health(shared: &Shared, head: &Parts) -> Response<Body> {
     }
     let serializable = values(head, "serializable").next().is_some_and(|word| word == "true");
     let excluded: Vec<Cow<'_, str>> = values(head, "exclude").collect();
-    match ills(shared, &excluded, serializable).await {
+    let ill = ills(shared, &excluded, serializable).await;
+    shared.metrics.probes.health(ill.is_none());
+    match ill {
         None => {
             let body = r#"{"health":"true","reason":""}"#;
             answers::of_type(StatusCode::OK, answers::PLAIN_TEXT, body)

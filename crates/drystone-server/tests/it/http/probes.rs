@@ -6,6 +6,7 @@ use drystone_api::etcdserverpb as pb;
 use drystone_api::etcdserverpb::alarm_request::AlarmAction;
 use drystone_api::etcdserverpb::maintenance_client::MaintenanceClient;
 use drystone_api::etcdserverpb::watch_client::WatchClient;
+use drystone_metrics::Scrape;
 use drystone_server::Server;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -84,6 +85,46 @@ async fn alarm(channel: &Channel, action: AlarmAction, alarm: pb::AlarmType) {
     let member_id = status.header.unwrap().member_id;
     let request = pb::AlarmRequest { action: action as i32, member_id, alarm: alarm as i32 };
     client.alarm(request).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_probes_were_told_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, channel) = start_as(config_with(folder.path(), &[PROBES])).await;
+    let to = server.metrics_addresses()[0];
+    let seen = async || Scrape::parse(&get(to, "/metrics").await.body).unwrap();
+    let before = seen().await;
+    assert_eq!(before.value("etcd_server_health_success", &[]), Some(0.0));
+    assert_eq!(before.value("etcd_server_health_failures", &[]), Some(0.0));
+    assert!(!before.families.contains_key("etcd_server_healthcheck"));
+    assert_eq!(health(to, "").await, well());
+    assert_eq!(super::ask::ask(to, "POST", "/health", &[]).await.status, 405);
+    green(&get(to, "/livez").await);
+    green(&get(to, "/readyz?exclude=linearizable_read").await);
+    alarm(&channel, AlarmAction::Activate, pb::AlarmType::Corrupt).await;
+    assert_eq!(health(to, "").await, ill("ALARM CORRUPT"));
+    assert_eq!(health(to, "?exclude=NOSPACE").await, ill("ALARM CORRUPT"));
+    assert_eq!(get(to, "/readyz/data_corruption").await.status, 503);
+    let after = seen().await;
+    assert_eq!(after.value("etcd_server_health_success", &[]), Some(1.0));
+    assert_eq!(after.value("etcd_server_health_failures", &[]), Some(2.0));
+    for (kind, name, succeeded, failed) in [
+        ("livez", "serializable_read", Some(1.0), None),
+        ("readyz", "serializable_read", Some(1.0), None),
+        ("readyz", "non_learner", Some(1.0), None),
+        ("readyz", "data_corruption", Some(1.0), Some(1.0)),
+        ("readyz", "linearizable_read", None, None),
+    ] {
+        let counted = |status| {
+            let labels = [("type", kind), ("name", name), ("status", status)];
+            after.value("etcd_server_healthchecks_total", &labels)
+        };
+        assert_eq!((counted("success"), counted("error")), (succeeded, failed), "{kind} {name}");
+        let last = after.value("etcd_server_healthcheck", &[("type", kind), ("name", name)]);
+        let expected = succeeded.map(|_| if failed.is_some() { 0.0 } else { 1.0 });
+        assert_eq!(last, expected, "{kind} {name}");
+    }
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
