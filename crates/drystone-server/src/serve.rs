@@ -23,7 +23,7 @@ use crate::raise::Raise;
 use crate::recover::{Parts, open_store, recover};
 use crate::shared::{ApplyInput, Input, Shared, Status, View};
 use crate::threads::{ApplyThread, MemberThread, run_flusher, run_log};
-use crate::tls::{self, Bound};
+use crate::tls::{self, At, Bound};
 use crate::tokens::{Tokens, follow_keys};
 use anyhow::Context;
 use drystone_api::etcdserverpb::InternalRaftRequest;
@@ -75,6 +75,14 @@ struct Addresses {
     probes: Vec<SocketAddr>,
 }
 
+/// Where clients come in.
+struct Listener<A> {
+    traffic: Traffic,
+    /// Which URLs it is of, where it is of any.
+    at: Option<At>,
+    incoming: A,
+}
+
 impl Server {
     /// Restores or founds the member, starts its threads, and serves peers at once and clients
     /// as soon as the cluster knows of it. Returns when all listeners are bound.
@@ -99,11 +107,16 @@ impl Server {
         let peers = peers.collect();
         // With ports for HTTP of its own, the others are left to gRPC.
         let shared_port = if http.is_empty() { Traffic::All } else { Traffic::Grpc };
-        let client = |bound: Bound| tls::accepted(bound, faces.client.as_ref());
-        let clients = clients.into_iter().map(|bound| (shared_port, client(bound)));
-        let http = http.into_iter().map(|bound| (Traffic::Http, client(bound)));
+        let client = |traffic, bound: Bound| Listener {
+            traffic,
+            at: Some(bound.at()),
+            incoming: tls::accepted(bound, faces.client.as_ref()),
+        };
+        let clients = clients.into_iter().map(|bound| client(shared_port, bound));
+        let http = http.into_iter().map(|bound| client(Traffic::Http, bound));
         let mut server = Self::start_at(config, peers, clients.chain(http).collect()).await?;
-        server.serve_probes(probes.into_iter().map(client).collect());
+        let probe = |bound: Bound| tls::accepted(bound, faces.probes.as_ref());
+        server.serve_probes(probes.into_iter().map(probe).collect());
         server.addresses = addresses;
         let _ = server.shared.faces.set(faces);
         Ok(server)
@@ -119,14 +132,15 @@ impl Server {
         peers: Vec<Box<dyn Listen>>,
         clients: Vec<A>,
     ) -> anyhow::Result<Self> {
-        let clients = clients.into_iter().map(|clients| (Traffic::All, clients)).collect();
+        let listener = |incoming| Listener { traffic: Traffic::All, at: None, incoming };
+        let clients = clients.into_iter().map(listener).collect();
         Self::start_at(config, peers, clients).await
     }
 
     async fn start_at<A: Accept<C>, C: Connection>(
         config: Config,
         peers: Vec<Box<dyn Listen>>,
-        clients: Vec<(Traffic, A)>,
+        clients: Vec<Listener<A>>,
     ) -> anyhow::Result<Self> {
         let admission = Admission::new(descriptors(), config.connections_per_address_max)?;
         let layout = Layout::new(&config.data_dir, config.wal_dir.as_deref());
@@ -461,7 +475,7 @@ fn connect(
 /// Tells the cluster this member's name and client URLs, then serves clients.
 async fn announce<A: Accept<C>, C: Connection>(
     shared: Arc<Shared>,
-    listeners: Vec<(Traffic, A)>,
+    listeners: Vec<Listener<A>>,
     admission: Arc<Admission>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -515,9 +529,12 @@ async fn announce<A: Accept<C>, C: Connection>(
     shared.ready.send_replace(true);
     // A set ends its tasks when it is dropped, so that ending this task ends them too.
     let mut served = JoinSet::new();
-    for (traffic, listener) in listeners {
+    for Listener { traffic, at, incoming } in listeners {
         let face = Face::new(shared.clone(), traffic);
-        served.spawn(crate::http::serve(face, listener, admission.clone(), stop.clone()));
+        served.spawn(crate::http::serve(face, incoming, admission.clone(), stop.clone()));
+        if let Some(at) = at {
+            at.tell_served(traffic.name());
+        }
     }
     while served.join_next().await.is_some() {}
 }

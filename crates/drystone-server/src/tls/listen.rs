@@ -34,7 +34,7 @@ enum Socket {
     Unix {
         listener: UnixListener,
         /// Kept to be dropped with the listener.
-        _removed: Removed,
+        removed: Removed,
     },
 }
 
@@ -48,6 +48,31 @@ impl Drop for Removed {
     fn drop(&mut self) {
         // Somebody else may have cleaned up.
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Where a socket listens, for the log.
+#[derive(Clone, Debug)]
+pub(crate) struct At {
+    address: String,
+    is_clear: bool,
+    is_secure: bool,
+}
+
+impl At {
+    /// Says, in etcd's words, that clients are served here from now on.
+    pub(crate) fn tell_served(&self, traffic: &str) {
+        let address = &self.address;
+        if self.is_clear {
+            tracing::info!(
+                traffic,
+                address,
+                "serving client traffic insecurely; this is strongly discouraged!"
+            );
+        }
+        if self.is_secure {
+            tracing::info!(traffic, address, "serving client traffic securely");
+        }
     }
 }
 
@@ -65,6 +90,17 @@ impl Bound {
             Socket::Tcp(listener) => listener.local_addr().map(Some),
             Socket::Unix { .. } => Ok(None),
         }
+    }
+
+    /// Where it listens, also when that is a file.
+    pub(crate) fn at(&self) -> At {
+        let address = match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().map(|address| address.to_string()),
+            Socket::Unix { removed, .. } => Ok(removed.path.display().to_string()),
+        };
+        // A socket without an address fails elsewhere; the log can do without.
+        let address = address.unwrap_or_default();
+        At { address, is_clear: self.is_clear, is_secure: self.is_secure }
     }
 
     /// Waits for the next connection. Dropping the future loses none.
@@ -168,5 +204,5 @@ fn unix(path: &Path) -> io::Result<Socket> {
         std::fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;
-    Ok(Socket::Unix { listener, _removed: Removed { path: path.to_owned() } })
+    Ok(Socket::Unix { listener, removed: Removed { path: path.to_owned() } })
 }

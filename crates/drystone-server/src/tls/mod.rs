@@ -5,12 +5,12 @@ mod listen;
 mod peers;
 
 pub(crate) use clients::accepted;
-pub(crate) use listen::{Bound, bind};
+pub(crate) use listen::{At, Bound, bind};
 pub(crate) use peers::{dialer, listening};
 
 use crate::config::{Config, split_host_port};
 use anyhow::Context;
-use drystone_tls::{Acceptor, Expiry, Rejected, self_signed};
+use drystone_tls::{Acceptor, Expiry, Rejected, Settings, self_signed};
 use std::net::SocketAddr;
 
 /// Accepts TLS, once for each face.
@@ -18,6 +18,9 @@ use std::net::SocketAddr;
 pub(crate) struct Faces {
     /// For clients; `None` when nothing of theirs is secure.
     pub(crate) client: Option<ClientTls>,
+    /// For probes and scrapes: as for clients, but who shows a certificate must come from where
+    /// it says. Etcd, too, asks that on this face and not on that of clients.
+    pub(crate) probes: Option<ClientTls>,
     /// For other members.
     pub(crate) peer: Option<Acceptor>,
 }
@@ -37,24 +40,27 @@ impl Faces {
     /// What cannot be used.
     pub(crate) fn open(config: &Config) -> anyhow::Result<Self> {
         let any_secure = |urls: &[String]| urls.iter().any(|url| is_secure(url));
-        let for_clients = [
-            &config.listen_client_urls,
-            &config.listen_client_http_urls,
-            &config.listen_metrics_urls,
-        ];
-        let client = for_clients.into_iter().any(|urls| any_secure(urls)).then(|| {
-            let acceptor = Acceptor::new(&config.tls.client).context("TLS for clients")?;
-            anyhow::Ok(ClientTls { acceptor, names_users: config.tls.client.client_cert_auth })
-        });
+        let tls = |settings: &Settings| {
+            let acceptor = Acceptor::new(settings).context("TLS for clients")?;
+            anyhow::Ok(ClientTls { acceptor, names_users: settings.client_cert_auth })
+        };
+        let for_clients = [&config.listen_client_urls, &config.listen_client_http_urls];
+        let client = for_clients.into_iter().any(|urls| any_secure(urls));
+        let client = client.then(|| tls(&config.tls.client));
+        let probes = any_secure(&config.listen_metrics_urls)
+            .then(|| tls(&Settings { check_remote_address: true, ..config.tls.client.clone() }));
         let peer = any_secure(&config.listen_peer_urls)
             .then(|| Acceptor::new(&config.tls.peer).context("TLS for members"));
-        Ok(Self { client: client.transpose()?, peer: peer.transpose()? })
+        let (client, probes) = (client.transpose()?, probes.transpose()?);
+        Ok(Self { client, probes, peer: peer.transpose()? })
     }
 
     /// Until when the certificates in force are valid, each with its face, `client` or `peer`.
     /// Blocks on files.
     pub(crate) fn expiries(&self) -> Vec<(&'static str, Expiry)> {
-        let client = self.client.as_ref().map(|tls| tls.acceptor.expiries()).unwrap_or_default();
+        // Clients and probes are shown the same files.
+        let client = self.client.as_ref().or(self.probes.as_ref());
+        let client = client.map(|tls| tls.acceptor.expiries()).unwrap_or_default();
         let peer = self.peer.as_ref().map(Acceptor::expiries).unwrap_or_default();
         let client = client.into_iter().map(|expiry| ("client", expiry));
         client.chain(peer.into_iter().map(|expiry| ("peer", expiry))).collect()
