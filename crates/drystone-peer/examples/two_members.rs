@@ -6,9 +6,9 @@ use drystone_api::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
 use drystone_peer::{
-    Answers, Config, HashKv, HashKvRefused, Inbox, LeaseRefused, MemberInfo, PromoteRefused,
-    ReplaceRefused, Replacement, SnapshotFile, SnapshotSource, Snapshots, StepRefused, TcpDialer,
-    Transport, VersionInfo,
+    Answers, Config, HashKv, HashKvRefused, Inbox, LeaseRefused, MemberInfo, PassedOn,
+    PromoteRefused, ReplaceRefused, Replacement, SnapshotFile, SnapshotSource, Snapshots,
+    StepRefused, TcpDialer, Transport, VersionInfo,
 };
 use drystone_raft::{Message, MessageKind, SnapshotMeta};
 use drystone_types::{ClusterId, ConfState, LogIndex, MemberId, Term};
@@ -92,7 +92,7 @@ impl Answers for Member {
     fn promote_member(
         &self,
         _: MemberId,
-        _: Option<String>,
+        _: PassedOn,
     ) -> BoxFuture<'static, Result<Vec<MemberInfo>, PromoteRefused>> {
         Box::pin(async { Err(PromoteRefused::NotFound) })
     }

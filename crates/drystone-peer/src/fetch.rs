@@ -3,11 +3,12 @@
 use crate::call::{Connection, Limits, empty, full};
 use crate::digest::{DigestAnswer, DigestMark, DigestRequest, to_json};
 use crate::info::{
-    hash_kv_from_json, hash_kv_request_to_json, members_from_json, replacement_to_json,
+    common_name_to_json, hash_kv_from_json, hash_kv_request_to_json, members_from_json,
+    replacement_to_json,
 };
 use crate::{
-    CallError, ClusterInfo, Dial, HashKv, HashKvRefused, LeaseRefused, MemberInfo, PeerUrl,
-    PromoteRefused, ReplaceRefused, Replacement, VersionInfo, headers,
+    CallError, ClusterInfo, Dial, HashKv, HashKvRefused, LeaseRefused, MemberInfo, PassedOn,
+    PeerUrl, PromoteRefused, ReplaceRefused, Replacement, VersionInfo, headers,
 };
 use bytes::Bytes;
 use drystone_api::etcdserverpb::{
@@ -202,8 +203,7 @@ impl Fetch {
         Ok(answer.ok_or(CallError::Malformed("a lease"))?)
     }
 
-    /// `POST /members/promote/<id>`: has the leader promote a learner. `token` is what the
-    /// client sent as `Authorization`.
+    /// `POST /members/promote/<id>`: has the leader promote a learner for a client.
     ///
     /// # Errors
     /// The call failed, or the leader did not promote it.
@@ -211,11 +211,12 @@ impl Fetch {
         &self,
         url: &PeerUrl,
         id: MemberId,
-        token: Option<&str>,
+        caller: &PassedOn,
     ) -> Result<Vec<MemberInfo>, FetchError<PromoteRefused>> {
         let path = format!("/members/promote/{}", id.0);
-        let mut question = Question::post(&path, "application/json", Vec::new());
-        if let Some(token) = token {
+        let body = caller.common_name.as_deref().map(common_name_to_json).unwrap_or_default();
+        let mut question = Question::post(&path, "application/json", body.into());
+        if let Some(token) = caller.token.as_deref() {
             let mut token = HeaderValue::from_str(token)
                 .map_err(|_| CallError::Malformed("reached with such a token"))?;
             token.set_sensitive(true);

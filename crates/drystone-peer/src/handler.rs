@@ -8,6 +8,7 @@ use drystone_raft::Message;
 use drystone_types::MemberId;
 use futures::future::BoxFuture;
 use std::any::Any;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -116,8 +117,8 @@ pub struct SnapshotSource {
     pub guard: Box<dyn Any + Send>,
 }
 
-impl std::fmt::Debug for SnapshotSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SnapshotSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SnapshotSource").field("files", &self.files).finish_non_exhaustive()
     }
 }
@@ -152,11 +153,11 @@ pub trait Answers: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Promotes a learner, if this member leads. `token` is the caller's `Authorization`.
+    /// Promotes a learner, if this member leads and `caller` has the right.
     fn promote_member(
         &self,
         id: MemberId,
-        token: Option<String>,
+        caller: PassedOn,
     ) -> BoxFuture<'static, Result<Vec<MemberInfo>, PromoteRefused>>;
 
     /// Puts a new learner in the place of a member that lost its data, if this member leads. A
@@ -204,6 +205,34 @@ pub enum HashKvRefused {
     /// Something else.
     #[error("{0}")]
     Other(String),
+}
+
+/// The client for whom another member passes a request on, by what that member knows of it. The
+/// receiver asks for its right anew.
+///
+/// A token proves itself: the receiver knows its secret or its signature. A common name is the
+/// sender's word that it has verified a certificate of that name, and is taken only from one that
+/// has itself shown a certificate that the peer port's authorities signed. Such a sender is a
+/// member, and members may write any entry to the log; a name adds nothing to what it can do. From
+/// anybody else the word is worth nothing and is dropped, although in clear, or without
+/// `--peer-client-cert-auth`, the peer port is open to raft's messages from anybody too: no right
+/// of a user is to rest on that. Etcd passes on the token alone.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct PassedOn {
+    /// What the client sent as `Authorization` or `token`.
+    pub token: Option<String>,
+    /// The common name in the certificate of the client's connection, which the sender verified.
+    pub common_name: Option<String>,
+}
+
+/// Says whether there is a token, not which.
+impl fmt::Debug for PassedOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PassedOn")
+            .field("has_token", &self.token.is_some())
+            .field("common_name", &self.common_name)
+            .finish()
+    }
 }
 
 /// Why a learner was not promoted.

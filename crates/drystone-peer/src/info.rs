@@ -100,6 +100,12 @@ struct HashKvHeader {
 }
 
 #[derive(Serialize, Deserialize)]
+struct CommonNameJson {
+    #[serde(rename = "common-name")]
+    common_name: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
 struct HashKvJson {
     #[serde(default)]
     header: HashKvHeader,
@@ -180,6 +186,20 @@ pub(crate) fn replacement_from_json(json: &[u8]) -> Option<Replacement> {
     let id = crate::headers::parse_member;
     let ReplacementJson { name, peer_urls, old, new } = json;
     Some(Replacement { name, peer_urls, old: id(&old)?, new: id(&new)? })
+}
+
+/// The body of a promotion that is passed on for a client whom only its certificate names.
+pub(crate) fn common_name_to_json(common_name: &str) -> String {
+    to_json(&CommonNameJson { common_name: Some(common_name.to_owned()) })
+}
+
+/// The name in such a body; `None` in one of etcd's, which is empty.
+pub(crate) fn common_name_from_json(json: &[u8]) -> Result<Option<String>, serde_json::Error> {
+    if json.is_empty() {
+        return Ok(None);
+    }
+    let json: CommonNameJson = serde_json::from_slice(json)?;
+    Ok(json.common_name.filter(|name| !name.is_empty()))
 }
 
 pub(crate) fn hash_kv_to_json(hash: &HashKv) -> String {

@@ -23,9 +23,31 @@ pub trait Dial: Send + Sync + 'static {
     fn dial(&self, url: PeerUrl) -> BoxFuture<'static, io::Result<Box<dyn Stream>>>;
 }
 
+/// A connection that was accepted and is ready.
+pub struct Opened {
+    /// Its bytes, in clear.
+    pub stream: Box<dyn Stream>,
+    /// Whether the far end has proven who it is, by a certificate that was verified.
+    pub is_proven: bool,
+}
+
+impl Opened {
+    /// A connection of somebody who may be anybody.
+    #[must_use]
+    pub fn by_anybody(stream: impl Stream + 'static) -> Self {
+        Self { stream: Box::new(stream), is_proven: false }
+    }
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").field("is_proven", &self.is_proven).finish_non_exhaustive()
+    }
+}
+
 /// A connection that was accepted and is being made ready, handshake included. It has a task of
 /// its own, so that one that goes nowhere holds up nobody.
-pub type Opening = BoxFuture<'static, io::Result<Box<dyn Stream>>>;
+pub type Opening = BoxFuture<'static, io::Result<Opened>>;
 
 /// Takes connections of peers in. The server brings one that speaks TLS; a [`TcpListener`] takes
 /// plain ones.
@@ -49,8 +71,7 @@ impl Listen for TcpListener {
             let (stream, _) = TcpListener::accept(self).await?;
             let opening: Opening = Box::pin(async move {
                 stream.set_nodelay(true)?;
-                let stream: Box<dyn Stream> = Box::new(stream);
-                Ok(stream)
+                Ok(Opened::by_anybody(stream))
             });
             Ok(opening)
         })

@@ -79,14 +79,14 @@ pub use digest::DigestMark;
 pub use error::CallError;
 pub use fetch::{Fetch, FetchError};
 pub use handler::{
-    Answers, Handler, HashKvRefused, Inbox, LeaseRefused, Phase, PromoteRefused, ReplaceRefused,
-    SnapshotFile, SnapshotSource, Snapshots, StepRefused, Transfer,
+    Answers, Handler, HashKvRefused, Inbox, LeaseRefused, PassedOn, Phase, PromoteRefused,
+    ReplaceRefused, SnapshotFile, SnapshotSource, Snapshots, StepRefused, Transfer,
 };
 pub use info::{
     ClusterInfo, HashKv, MemberInfo, Replacement, VersionInfo, members_from_json, members_to_json,
     version_to_json,
 };
-pub use io::{Dial, Listen, Opening, Stream, TcpDialer};
+pub use io::{Dial, Listen, Opened, Opening, Stream, TcpDialer};
 pub use status::PeerStatus;
 pub use transport::Transport;
 pub use url::{PeerUrl, Scheme, UrlError};

@@ -192,8 +192,8 @@ impl Transport {
 
     /// Serves one connection, whoever accepted it. Ends with the
     /// connection, or when the transport stops.
-    pub async fn serve_connection(&self, stream: impl crate::Stream + 'static) {
-        let serve = server::serve_connection(Arc::clone(&self.inner), stream);
+    pub async fn serve_connection(&self, opened: crate::Opened) {
+        let serve = server::serve_connection(Arc::clone(&self.inner), opened);
         self.inner.shared.tasks.track_future(serve).await;
     }
 

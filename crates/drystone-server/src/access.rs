@@ -15,6 +15,7 @@ use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb as pb;
 use drystone_auth::{Auth, Identity, token_index};
 use drystone_machine::{Attachments, Call, NoAttachments, convert, needs};
+use drystone_peer::PassedOn;
 use drystone_types::LeaseId;
 use std::fmt;
 use std::sync::Arc;
@@ -67,13 +68,18 @@ impl Caller {
     }
 
     /// The caller for whom another member passes a call on.
-    pub(crate) fn passed_on(token: Option<&str>) -> Self {
-        Self { token: token.map(strip), common_name: None }
+    pub(crate) fn passed_on(told: PassedOn) -> Self {
+        let PassedOn { token, common_name } = told;
+        Self { token: token.as_deref().map(strip), common_name: common_name.map(Into::into) }
     }
 
-    /// The token, for the member that a call is passed on to.
-    pub(crate) fn token(&self) -> Option<&str> {
-        self.token.as_deref()
+    /// What the member is told that a call is passed on to. With a token nothing else counts,
+    /// there or here.
+    pub(crate) fn to_pass_on(&self) -> PassedOn {
+        let owned = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+        let token = owned(&self.token);
+        let common_name = if token.is_some() { None } else { owned(&self.common_name) };
+        PassedOn { token, common_name }
     }
 }
 

@@ -14,7 +14,7 @@ use drystone_backend::Backend;
 use drystone_machine::{Member, Membership};
 use drystone_mvcc::OpError;
 use drystone_peer::{
-    Answers, DigestMark, HashKv, HashKvRefused, Inbox, LeaseRefused, MemberInfo, PeerUrl,
+    Answers, DigestMark, HashKv, HashKvRefused, Inbox, LeaseRefused, MemberInfo, PassedOn, PeerUrl,
     PromoteRefused, ReplaceRefused, Replacement, SnapshotFile, SnapshotSource, Snapshots,
     StepRefused, Transfer, Transport, VersionInfo,
 };
@@ -216,13 +216,13 @@ impl Answers for PeerHandler {
     fn promote_member(
         &self,
         id: MemberId,
-        token: Option<String>,
+        caller: PassedOn,
     ) -> BoxFuture<'static, Result<Vec<MemberInfo>, PromoteRefused>> {
         let shared = self.shared();
         Box::pin(async move {
             let shared = shared.map_err(|error| PromoteRefused::Other(error.to_string()))?;
             // The one question of a peer that a client's right stands behind.
-            let caller = Caller::passed_on(token.as_deref());
+            let caller = Caller::passed_on(caller);
             let request = MemberPromoteRequest { id: id.0 };
             let allowed = shared.authorize_change(&caller, request).await;
             let allowed = allowed.map_err(|error| PromoteRefused::Other(error.to_string()))?;

@@ -155,9 +155,10 @@ impl Shared {
         id: MemberId,
         caller: &Caller,
     ) -> Result<Vec<Member>, EtcdError> {
+        let caller = caller.to_pass_on();
         loop {
             for url in self.leader_urls() {
-                match self.fetch.promote_member(&url, id, caller.token()).await {
+                match self.fetch.promote_member(&url, id, &caller).await {
                     Ok(members) => {
                         return Ok(members.into_iter().map(crate::peers::told).collect());
                     }

@@ -5,10 +5,13 @@ use crate::call::collect;
 use crate::clock::to_rfc3339;
 use crate::digest::{DigestAnswer, DigestRequest, REVISIONS_MAX, to_json};
 use crate::headers::{CLUSTER_ID, NATIVE_SNAPSHOT, NATIVE_SNAPSHOT_1, text};
-use crate::info::{hash_kv_request_from_json, hash_kv_to_json, members_to_json, version_to_json};
+use crate::info::{
+    common_name_from_json, hash_kv_request_from_json, hash_kv_to_json, members_to_json,
+    version_to_json,
+};
 use crate::prober::Probe;
 use crate::transport::Inner;
-use crate::{HashKvRefused, PromoteRefused};
+use crate::{HashKvRefused, PassedOn, PromoteRefused};
 use bytes::Bytes;
 use drystone_types::MemberId;
 use http::header::AUTHORIZATION;
@@ -112,28 +115,50 @@ async fn read_in_cluster(
     body.map_err(|_| reply::closing(bad("error reading body")))
 }
 
-/// `POST /members/promote/<decimal id>`
-pub(crate) async fn promote<B>(transport: &Arc<Inner>, request: &Request<B>, id: &str) -> Answer {
-    if let Some(refused) = reply::refuse_method(request, "POST") {
+/// `POST /members/promote/<decimal id>`. The common name in the body, which is Drystone's own,
+/// counts where the sender has proven to be a member; see [`PassedOn`].
+pub(crate) async fn promote(
+    transport: &Arc<Inner>,
+    request: Request<Incoming>,
+    id: &str,
+    is_proven: bool,
+) -> Answer {
+    if let Some(refused) = reply::refuse_method(&request, "POST") {
         return refused;
     }
+    let answer = answer_promote(transport, request, id, is_proven).await;
+    let answer = answer.unwrap_or_else(|refused| refused);
+    reply::with_cluster(answer, transport.shared.config.cluster)
+}
+
+async fn answer_promote(
+    transport: &Arc<Inner>,
+    request: Request<Incoming>,
+    id: &str,
+    is_proven: bool,
+) -> Result<Answer, Answer> {
     let shared = &transport.shared;
-    let answer = match id.parse::<u64>() {
-        Err(_) => {
-            let shown: String = id.chars().take(64).collect();
-            let text = format!("member {shown} not found in cluster");
-            reply::text(StatusCode::NOT_FOUND, &text)
-        }
-        Ok(id) => {
-            let token = Some(text(request.headers(), &AUTHORIZATION).to_owned());
-            let token = token.filter(|token| !token.is_empty());
-            match shared.handler.promote_member(MemberId(id), token).await {
-                Ok(members) => reply::body("application/json", members_to_json(&members)),
-                Err(error) => refuse_promote(&error),
-            }
-        }
+    let Ok(id) = id.parse::<u64>() else {
+        let shown: String = id.chars().take(64).collect();
+        let text = format!("member {shown} not found in cluster");
+        return Err(reply::text(StatusCode::NOT_FOUND, &text));
     };
-    reply::with_cluster(answer, shared.config.cluster)
+    let token = Some(text(request.headers(), &AUTHORIZATION).to_owned());
+    let token = token.filter(|token| !token.is_empty());
+    let body = read_in_cluster(transport, request).await?;
+    let common_name = common_name_from_json(&body)
+        .map_err(|_| reply::text(StatusCode::BAD_REQUEST, "error unmarshalling request"))?;
+    if common_name.is_some() && !is_proven {
+        tracing::warn!(
+            "ignoring the common name of a client whose request was passed on by somebody who \
+             did not prove to be a member; it takes --peer-client-cert-auth"
+        );
+    }
+    let caller = PassedOn { token, common_name: common_name.filter(|_| is_proven) };
+    match shared.handler.promote_member(MemberId(id), caller).await {
+        Ok(members) => Ok(reply::body("application/json", members_to_json(&members))),
+        Err(error) => Err(refuse_promote(&error)),
+    }
 }
 
 fn refuse_promote(error: &PromoteRefused) -> Answer {

@@ -1,7 +1,7 @@
 //! Connections that others open.
 
 use super::answer;
-use crate::io::{Listen, Stream, WriteDeadline};
+use crate::io::{Listen, Opened, WriteDeadline};
 use crate::transport::Inner;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -30,7 +30,7 @@ pub(crate) async fn serve(transport: Arc<Inner>, mut listener: impl Listen) {
                 let task = async move {
                     let opened = stop.run_until_cancelled(timeout(OPENING_MAX, opening)).await;
                     match opened {
-                        Some(Ok(Ok(stream))) => serve_connection(served, stream).await,
+                        Some(Ok(Ok(opened))) => serve_connection(served, opened).await,
                         Some(Ok(Err(error))) => {
                             tracing::debug!(%error, "a peer's connection came to nothing");
                         }
@@ -50,13 +50,14 @@ pub(crate) async fn serve(transport: Arc<Inner>, mut listener: impl Listen) {
 }
 
 /// Serves one connection until it ends, or until the transport stops.
-pub(crate) async fn serve_connection(transport: Arc<Inner>, stream: impl Stream + 'static) {
+pub(crate) async fn serve_connection(transport: Arc<Inner>, opened: Opened) {
+    let Opened { stream, is_proven } = opened;
     let shared = Arc::clone(&transport.shared);
     let config = &shared.config;
     let io = TokioIo::new(WriteDeadline::new(stream, config.write_timeout));
     let service = service_fn(move |request| {
         let transport = Arc::clone(&transport);
-        async move { Ok::<_, Infallible>(answer(transport, request).await) }
+        async move { Ok::<_, Infallible>(answer(transport, request, is_proven).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(config.idle_timeout);

@@ -19,8 +19,12 @@ use std::sync::Arc;
 pub(crate) type Answer = Response<Body>;
 
 /// Answers one request. Etcd's paths and texts (`etcdhttp/peer.go`, `rafthttp/http.go`),
-/// and Drystone's own below `/drystone/`.
-pub(crate) async fn answer(transport: Arc<Inner>, request: Request<Incoming>) -> Answer {
+/// and Drystone's own below `/drystone/`. `is_proven`: see [`crate::Opened`].
+pub(crate) async fn answer(
+    transport: Arc<Inner>,
+    request: Request<Incoming>,
+    is_proven: bool,
+) -> Answer {
     let path = request.uri().path().to_owned();
     match path.as_str() {
         "/raft" => raft::message(&transport, request).await,
@@ -39,7 +43,8 @@ pub(crate) async fn answer(transport: Arc<Inner>, request: Request<Incoming>) ->
                 return raft::stream(&transport, &request, rest);
             }
             if let Some(id) = path.strip_prefix("/members/promote/") {
-                return cluster::promote(&transport, &request, id).await;
+                let id = id.to_owned();
+                return cluster::promote(&transport, request, &id, is_proven).await;
             }
             if let Some(id) = path.strip_prefix("/drystone/members/promote/") {
                 return rejoin::promote(&transport, &request, id).await;

@@ -3,10 +3,12 @@
 use crate::harness::*;
 use drystone_api::etcdserverpb::{LeaseKeepAliveRequest, LeaseTimeToLiveRequest};
 use drystone_peer::{
-    CallError, Fetch, FetchError, HashKvRefused, LeaseRefused, PromoteRefused, ReplaceRefused,
-    Replacement, TcpDialer,
+    CallError, Dial, Fetch, FetchError, HashKvRefused, LeaseRefused, Opened, PassedOn, PeerUrl,
+    PromoteRefused, ReplaceRefused, Replacement, Stream, TcpDialer, Transport,
 };
 use drystone_types::{ClusterId, MemberId};
+use futures::future::BoxFuture;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -51,7 +53,8 @@ async fn a_connection_that_the_server_accepted_is_served() {
     let a = Node::start(A).await;
     let (mut near, far) = tokio::io::duplex(1 << 16);
     let transport = a.transport.clone();
-    let serving = tokio::spawn(async move { transport.serve_connection(far).await });
+    let serving =
+        tokio::spawn(async move { transport.serve_connection(Opened::by_anybody(far)).await });
     near.write_all(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut answer = [0; 15];
     near.read_exact(&mut answer).await.unwrap();
@@ -177,9 +180,10 @@ async fn a_member_that_lost_its_data_is_replaced_by_the_leader() {
 #[tokio::test]
 async fn promotions() {
     let a = Node::start(A).await;
-    let promote = |id, token| {
+    let promote = |id, token: Option<&str>| {
         let url = a.url();
-        async move { fetch().promote_member(&url, MemberId(id), token).await }
+        let caller = PassedOn { token: token.map(str::to_owned), common_name: None };
+        async move { fetch().promote_member(&url, MemberId(id), &caller).await }
     };
     assert_eq!(promote(1, Some("secret")).await.unwrap().len(), 1);
     for (id, expected) in [
@@ -196,8 +200,46 @@ async fn promotions() {
     assert!(matches!(other, Err(FetchError::Call(CallError::Status { status: 500, .. }))));
     let answer = raw(&a.address, "POST", "/members/promote/xyz", &[], b"").await;
     assert_eq!((answer.status, answer.body.as_str()), (404, "member xyz not found in cluster\n"));
+    let answer = raw(&a.address, "POST", "/members/promote/9", &[], b"{").await;
+    assert_eq!((answer.status, answer.body.as_str()), (400, "error unmarshalling request\n"));
     let answer = raw(&a.address, "POST", "/members/promote/9", &[], b"").await;
     let json = r#"{"message":"Internal Server Error"}"#;
     assert_eq!((answer.status, answer.body.as_str()), (500, json));
+    a.stop().await;
+}
+
+/// Connects to a transport as somebody who has shown a certificate that was verified, or not.
+struct To {
+    transport: Transport,
+    is_proven: bool,
+}
+
+impl Dial for To {
+    fn dial(&self, _: PeerUrl) -> BoxFuture<'static, io::Result<Box<dyn Stream>>> {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let opened = Opened { is_proven: self.is_proven, ..Opened::by_anybody(far) };
+        let transport = self.transport.clone();
+        tokio::spawn(async move { transport.serve_connection(opened).await });
+        Box::pin(async move { Ok(Box::new(near) as Box<dyn Stream>) })
+    }
+}
+
+#[tokio::test]
+async fn a_common_name_is_taken_from_who_has_proven_to_be_a_member_alone() {
+    let a = Node::start(A).await;
+    let promote = |is_proven, name: &str| {
+        let dialer = Arc::new(To { transport: a.transport.clone(), is_proven });
+        let fetch = Fetch::new(dialer, Duration::from_secs(5));
+        let caller = PassedOn { token: None, common_name: Some(name.to_owned()) };
+        let url = a.url();
+        async move { fetch.promote_member(&url, MemberId(5), &caller).await }
+    };
+    assert_eq!(promote(true, "root \u{e9}\n").await.unwrap().len(), 1);
+    for (is_proven, name) in [(true, "alice"), (true, ""), (false, "root \u{e9}\n")] {
+        let refused = promote(is_proven, name).await;
+        let refused =
+            matches!(refused, Err(FetchError::Call(CallError::Status { status: 500, .. })));
+        assert!(refused, "{is_proven} {name}");
+    }
     a.stop().await;
 }

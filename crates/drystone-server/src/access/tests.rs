@@ -13,7 +13,7 @@ fn caller(pairs: &[(&'static str, &'static str)]) -> Option<String> {
 }
 
 fn token(metadata: &MetadataMap) -> Option<String> {
-    Caller::of(metadata, &Extensions::new()).token().map(str::to_owned)
+    Caller::of(metadata, &Extensions::new()).to_pass_on().token
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::listen::{Bound, prepare};
 use super::{tell_rejected, turned_away};
 use crate::config::Config;
 use anyhow::Context;
-use drystone_peer::{Dial, Listen, Opening, PeerUrl, Scheme, Stream};
+use drystone_peer::{Dial, Listen, Opened, Opening, PeerUrl, Scheme, Stream};
 use drystone_tls::{Acceptor, Connector};
 use futures::future::BoxFuture;
 use std::io;
@@ -33,7 +33,7 @@ impl Listen for PeerListener {
                 let address = raw.address();
                 let in_clear = acceptor.is_none() || (or_clear && !raw.begins_secure().await?);
                 let Some(acceptor) = acceptor.filter(|_| !in_clear) else {
-                    return Ok(raw.into_stream());
+                    return Ok(Opened::by_anybody(raw.into_stream()));
                 };
                 let remote = address.map(|address| address.ip());
                 let accepted = acceptor.accept(raw.into_stream(), remote).await;
@@ -41,8 +41,8 @@ impl Listen for PeerListener {
                     tell_rejected("peer", address, &why);
                     turned_away()
                 })?;
-                let stream: Box<dyn Stream> = Box::new(accepted.stream);
-                Ok(stream)
+                let is_proven = accepted.far_end.verified;
+                Ok(Opened { stream: Box::new(accepted.stream), is_proven })
             });
             Ok(opening)
         })

@@ -1,5 +1,8 @@
 //! TLS, as clients and members of a whole server meet it.
 
+mod probes;
+mod promote;
+
 use crate::{READY_MAX, config_with, put};
 use drystone_api::authpb::Permission;
 use drystone_api::etcdserverpb::auth_client::AuthClient;
@@ -210,33 +213,43 @@ async fn sockets_of_the_file_system_are_served_in_clear_and_over_tls() {
     assert!(!clear.exists() && !secure.exists(), "they go with their listeners");
 }
 
-/// Three members that speak TLS with each other; certificates of `member.crt`.
+/// Three members that speak TLS with each other.
 fn three(papers: &Papers, folders: &[TempDir; 3]) -> [Config; 3] {
-    let ports = [(); 3].map(|()| crate::free_port());
-    let url = |n: usize| format!("https://127.0.0.1:{}", ports[n]);
-    let cluster: Vec<String> = (0..3).map(|n| format!("m{n}={}", url(n))).collect();
-    [0, 1, 2].map(|n| {
-        let words = [
-            format!("--name=m{n}"),
-            format!("--data-dir={}", folders[n].path().display()),
-            "--listen-client-urls=https://127.0.0.1:0".to_owned(),
-            "--advertise-client-urls=https://127.0.0.1:1".to_owned(),
-            format!("--listen-peer-urls={}", url(n)),
-            format!("--initial-advertise-peer-urls={}", url(n)),
-            format!("--initial-cluster={}", cluster.join(",")),
-            papers.flag("cert-file", "server.crt"),
-            papers.flag("key-file", "server.key"),
-            papers.flag("trusted-ca-file", "ca.crt"),
-            papers.flag("peer-cert-file", "server.crt"),
-            papers.flag("peer-key-file", "server.key"),
-            papers.flag("peer-trusted-ca-file", "ca.crt"),
-            "--peer-client-cert-auth".to_owned(),
-        ];
-        match parse(words, []).unwrap() {
-            Parsed::Run { config, .. } => *config,
-            other => panic!("{other:?}"),
-        }
-    })
+    let entry = |n| format!("m{n}=https://127.0.0.1:{}", crate::free_port());
+    let cluster = [0, 1, 2].map(entry);
+    [0, 1, 2].map(|n| member(papers, &folders[n], n, &cluster, &[]))
+}
+
+/// Member `m<n>` of those that `cluster` names, `NAME=URL` each; certificates of `server.crt`.
+fn member(
+    papers: &Papers,
+    folder: &TempDir,
+    n: usize,
+    cluster: &[String],
+    more: &[&str],
+) -> Config {
+    let (_, url) = cluster[n].split_once('=').unwrap();
+    let mut words = vec![
+        format!("--name=m{n}"),
+        format!("--data-dir={}", folder.path().display()),
+        "--listen-client-urls=https://127.0.0.1:0".to_owned(),
+        "--advertise-client-urls=https://127.0.0.1:1".to_owned(),
+        format!("--listen-peer-urls={url}"),
+        format!("--initial-advertise-peer-urls={url}"),
+        format!("--initial-cluster={}", cluster.join(",")),
+        papers.flag("cert-file", "server.crt"),
+        papers.flag("key-file", "server.key"),
+        papers.flag("trusted-ca-file", "ca.crt"),
+        papers.flag("peer-cert-file", "server.crt"),
+        papers.flag("peer-key-file", "server.key"),
+        papers.flag("peer-trusted-ca-file", "ca.crt"),
+        "--peer-client-cert-auth".to_owned(),
+    ];
+    words.extend(more.iter().map(|&word| word.to_owned()));
+    match parse(words, []).unwrap() {
+        Parsed::Run { config, .. } => *config,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
