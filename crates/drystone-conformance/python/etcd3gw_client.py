@@ -90,7 +90,7 @@ def refusals(client):
 
 def main():
     host, port = sys.argv[1].rsplit(":", 1)
-    client = etcd3gw.client(host=host, port=int(port), timeout=10, api_path="/v3/")
+    client = etcd3gw.client(host=host, port=int(port), timeout=10)
     steps = [puts_and_gets, ranges, transactions, watches, leases, locks, cluster, refusals]
     for step in steps:
         step(client)

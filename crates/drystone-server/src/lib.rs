@@ -92,7 +92,7 @@ mod tokens;
 mod version;
 mod watch;
 
-pub use self::http::Accept;
+pub use self::http::{Accept, tell_of_allocator};
 pub use config::{
     AutoCompaction, ClusterState, Config, Feature, LogFormat, LogOutput, LogRotation, Note,
     NoteLevel, Parsed, Printout, TlsConfig, UsageError, bind_address, describe, parse, parse_urls,

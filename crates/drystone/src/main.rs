@@ -5,18 +5,15 @@
 //! link) it is `drystone ctl`. `drystone completion` and `drystone man` write what shells and
 //! readers of manuals want.
 
+mod allocator;
 mod manual;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Requests allocate and free many small buffers on many threads, which the system's
-/// allocator serves slowly and gives back late.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    drystone_server::tell_of_allocator(allocator::statistics);
     let mut words = std::env::args_os();
     let program = words.next().unwrap_or_default();
     let mut words: Vec<OsString> = words.collect();

@@ -174,7 +174,7 @@ const LISTENERS: &[Flag] = &[
         "http://localhost:2379",
         "where clients reach this member",
     ),
-    used("cors", Kind::Origins, "*", "origins whose pages may read answers: URLs, or * for all"),
+    used("cors", Kind::Origins, "*", "origins whose pages may call and read: URLs, or * for all"),
     used(
         "host-whitelist",
         Kind::Text,
@@ -182,7 +182,12 @@ const LISTENERS: &[Flag] = &[
         "hosts that HTTP requests in clear may be for; * is any",
     ),
     used("enable-grpc-gateway", Kind::Bool, "true", "take JSON over HTTP under /v3/"),
-    idle("enable-pprof", Kind::Bool, "false", "profiles of Go programs do not apply"),
+    used(
+        "enable-pprof",
+        Kind::Bool,
+        "false",
+        "show profiles under /debug/pprof/; so does --log-level=debug",
+    ),
     used("metrics", Kind::Text, "basic", "basic or extensive; extensive times calls by method"),
 ];
 
@@ -350,6 +355,12 @@ const OWN: &[Flag] = &[
         Kind::Uint,
         "0",
         "connections that clients may have from one address; 0 is half of all there may be",
+    ),
+    used(
+        "drystone-grpc-web",
+        Kind::Bool,
+        "false",
+        "take gRPC-web, which pages in browsers speak, where HTTP is spoken",
     ),
     used("value-cache-bytes", Kind::Uint, "134217728", "memory for values of current keys"),
     used(

@@ -82,6 +82,10 @@ pub struct Config {
     pub host_whitelist: Vec<String>,
     /// Whether JSON is taken under `/v3/`.
     pub grpc_gateway: bool,
+    /// Whether gRPC-web is taken.
+    pub grpc_web: bool,
+    /// Whether profiles are shown.
+    pub pprof: bool,
     /// URLs under which clients reach this member.
     pub advertise_client_urls: Vec<String>,
     /// URLs under which other members reach this one.

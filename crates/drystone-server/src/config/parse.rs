@@ -131,6 +131,8 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
         cors: values.list("cors"),
         host_whitelist: values.list("host-whitelist"),
         grpc_gateway: values.bool("enable-grpc-gateway"),
+        grpc_web: values.bool("drystone-grpc-web"),
+        pprof: values.bool("enable-pprof") || values.text("log-level") == "debug",
         advertise_client_urls: advertised(
             values,
             "advertise-client-urls",

@@ -6,12 +6,13 @@
 
 use super::answers;
 use super::gateway::PREFIX;
+use super::web::is_web;
 use crate::config::Config;
 use crate::connection::FarEnd;
 use crate::shared::Shared;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, HOST,
-    ORIGIN,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, HOST, ORIGIN,
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use std::collections::BTreeSet;
@@ -21,6 +22,12 @@ use tonic::body::Body;
 const ANY: &str = "*";
 const METHODS: HeaderValue = HeaderValue::from_static("POST, GET, OPTIONS, PUT, DELETE");
 const HEADERS: HeaderValue = HeaderValue::from_static("accept, content-type, authorization");
+/// The same with what callers of gRPC-web send.
+const HEADERS_OF_WEB: HeaderValue = HeaderValue::from_static(
+    "accept, content-type, authorization, x-grpc-web, x-user-agent, grpc-timeout, token, hasleader",
+);
+/// What they read of a refusal, which has no body.
+const OUTCOME: HeaderValue = HeaderValue::from_static("grpc-status, grpc-message");
 /// What the gateway's paths began with before etcd 3.4.
 const OLD_GATEWAY: &str = "/v3beta/";
 const NAME_IGNORED: &str = "CommonName of client sending a request against gateway will be ignored and not used as expected\n";
@@ -31,6 +38,7 @@ const FOREIGN_PAGE: &str = "pages of this origin may not call; list it in --cors
 pub(crate) struct Browsers {
     hosts: Option<BTreeSet<String>>,
     origins: Option<BTreeSet<String>>,
+    grpc_web: bool,
 }
 
 /// What comes of a request that reaches the rules.
@@ -47,7 +55,8 @@ impl Browsers {
             let any = words.is_empty() || words.iter().any(|word| word == ANY);
             (!any).then(|| words.iter().cloned().collect())
         };
-        Self { hosts: list(&config.host_whitelist), origins: list(&config.cors) }
+        let (hosts, origins) = (list(&config.host_whitelist), list(&config.cors));
+        Self { hosts, origins, grpc_web: config.grpc_web }
     }
 
     /// Judges a request. May put it on another path.
@@ -78,12 +87,13 @@ impl Browsers {
         // A browser sends some requests of any page without asking first, and CORS only keeps the
         // answer from the page: the write is done by then (CVE-2018-1098). etcd lets them pass.
         let of_a_page = request.headers().contains_key(ORIGIN);
-        if of_a_page && origin.is_none() && request.uri().path().starts_with(PREFIX) {
+        let calls = request.uri().path().starts_with(PREFIX) || is_web(request);
+        if of_a_page && origin.is_none() && calls {
             return Entry::Answered(Box::new(answers::text(StatusCode::FORBIDDEN, FOREIGN_PAGE)));
         }
         if request.method() == Method::OPTIONS {
             let mut answer = Response::new(Body::empty());
-            share(&mut answer, origin);
+            self.share(&mut answer, origin);
             return Entry::Answered(Box::new(answer));
         }
         Entry::Allowed(origin)
@@ -95,15 +105,20 @@ impl Browsers {
         let origin = request.headers().get(ORIGIN)?;
         origins.contains(origin.to_str().ok()?).then(|| origin.clone())
     }
-}
 
-/// Tells a browser that pages of an origin may read an answer.
-pub(crate) fn share(answer: &mut Response<Body>, origin: Option<HeaderValue>) {
-    let Some(origin) = origin else { return };
-    let headers = answer.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+    /// Tells a browser that pages of an origin may read an answer.
+    pub(crate) fn share(&self, answer: &mut Response<Body>, origin: Option<HeaderValue>) {
+        let Some(origin) = origin else { return };
+        let headers = answer.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        if self.grpc_web {
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS_OF_WEB);
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, OUTCOME);
+        } else {
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+        }
+    }
 }
 
 /// Leads the gateway's old paths to the new ones.

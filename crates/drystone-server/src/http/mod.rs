@@ -10,11 +10,15 @@ mod browsers;
 mod door;
 mod gateway;
 mod mux;
+mod paths;
 mod probes;
+mod profiles;
 mod session;
 mod vars;
+mod web;
 
 pub(crate) use admission::{Admission, descriptors, raise_descriptors};
 pub use door::Accept;
 pub(crate) use door::serve;
+pub use profiles::tell_of_allocator;
 pub(crate) use session::{Face, Traffic};

@@ -2,7 +2,9 @@
 
 use super::answers::{self, method_not_allowed, not_found};
 use super::gateway::{JsonGateway, PREFIX};
+use super::paths::elsewhere;
 use super::probes::{LIVEZ, READYZ, health};
+use super::profiles;
 use super::vars::vars;
 use crate::shared::Shared;
 use http::request::Parts;
@@ -28,6 +30,9 @@ async fn everywhere(shared: &Arc<Shared>, head: &Parts) -> Option<Response<Body>
 pub(crate) async fn for_probes(shared: Arc<Shared>, request: Request<Body>) -> Response<Body> {
     // No path here reads a body.
     let (head, _) = request.into_parts();
+    if let Some(answer) = elsewhere(&head.method, &head.uri, &[]) {
+        return answer;
+    }
     everywhere(&shared, &head).await.unwrap_or_else(not_found)
 }
 
@@ -37,6 +42,13 @@ pub(crate) async fn for_clients(
     gateway: Option<JsonGateway>,
     request: Request<Body>,
 ) -> Response<Body> {
+    let profiled = shared.config.pprof;
+    let folders = [(gateway.is_some(), PREFIX), (profiled, profiles::PREFIX)];
+    let folders: Vec<&str> =
+        folders.into_iter().filter_map(|(served, folder)| served.then_some(folder)).collect();
+    if let Some(answer) = elsewhere(request.method(), request.uri(), &folders) {
+        return answer;
+    }
     if let Some(gateway) = gateway
         && request.uri().path().starts_with(PREFIX)
     {
@@ -46,6 +58,9 @@ pub(crate) async fn for_clients(
     let (head, _) = request.into_parts();
     if let Some(answer) = everywhere(&shared, &head).await {
         return answer;
+    }
+    if profiled && head.uri.path().starts_with(profiles::PREFIX) {
+        return profiles::answer(&head).await;
     }
     let reads: fn(&Shared) -> Response<Body> = match head.uri.path() {
         "/version" => version,

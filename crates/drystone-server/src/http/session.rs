@@ -1,8 +1,9 @@
 //! HTTP on one connection, with every limit set on purpose.
 
-use super::browsers::{Browsers, Entry, share};
+use super::browsers::{Browsers, Entry};
 use super::gateway::{JsonGateway, gateway};
 use super::mux;
+use super::web::{self, is_web};
 use crate::clients::{Grpc, grpc};
 use crate::connection::{Connection, FIRST_BYTES_MAX, FirstBytes, Guarded, OfConnection};
 use crate::shared::Shared;
@@ -115,11 +116,18 @@ impl Face {
         let mut answer = if is_grpc {
             let Ok(answer) = self.grpc.oneshot(request).await;
             answer
+        } else if self.is_web(&request) {
+            web::answer(self.grpc, request).await
         } else {
             mux::for_clients(self.shared, self.gateway, request).await
         };
-        share(&mut answer, origin);
+        self.browsers.share(&mut answer, origin);
         answer
+    }
+
+    /// Whether it is gRPC as browsers can speak it, and that is wanted.
+    fn is_web(&self, request: &Request<Body>) -> bool {
+        self.shared.config.grpc_web && is_web(request)
     }
 
     fn is_grpc(&self, of: &OfConnection, request: &Request<Body>) -> bool {
@@ -128,7 +136,7 @@ impl Face {
             kind.is_some_and(|kind| kind.as_bytes().starts_with(GRPC))
         };
         match self.traffic {
-            _ if request.version() != Version::HTTP_2 => false,
+            _ if request.version() != Version::HTTP_2 || self.is_web(request) => false,
             Traffic::All => !of.far_end.is_secure || is_named(),
             Traffic::Grpc => true,
             Traffic::Http | Traffic::Probes => false,

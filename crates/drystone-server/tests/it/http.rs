@@ -5,3 +5,5 @@ mod etcd;
 mod paths;
 mod ports;
 mod probes;
+mod profiles;
+mod web;

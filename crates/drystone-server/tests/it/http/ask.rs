@@ -2,6 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -55,6 +60,22 @@ pub(super) async fn try_ask(
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(read(&String::from_utf8(bytes).unwrap()))
+    };
+    tokio::time::timeout(PATIENCE, answered).await.unwrap()
+}
+
+/// Sends one request on a connection of its own, and reads its answer as bytes.
+pub(super) async fn exchange(to: SocketAddr, mut request: Request<Full<Bytes>>) -> Response<Bytes> {
+    let host = to.to_string().parse().unwrap();
+    request.headers_mut().insert(http::header::HOST, host);
+    let answered = async {
+        let stream = TcpStream::connect(to).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let driven = tokio::spawn(connection);
+        let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        driven.abort();
+        Response::from_parts(head, body)
     };
     tokio::time::timeout(PATIENCE, answered).await.unwrap()
 }

@@ -2,6 +2,7 @@
 
 use super::ask::{ask, get};
 use crate::{config_with, put, start, start_as};
+use drystone_api::etcdserverpb::RangeRequest;
 use drystone_api::etcdserverpb::kv_client::KvClient;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,6 +126,39 @@ async fn pages_of_listed_origins_may_read_every_answer() {
     assert_eq!(origin("http://a.example:80").await, ("http://a.example:80".to_owned(), methods));
     assert_eq!(origin("http://b.example").await, (String::new(), String::new()));
     assert_eq!(get(to, "/health").await.header("access-control-allow-origin"), "");
+    server.stop().await;
+}
+
+/// CVE-2026-33186 of Go's gRPC: a path that is written otherwise went past what looked at paths.
+/// Nothing is done for it: the caller is sent to the path that is meant.
+#[tokio::test(flavor = "multi_thread")]
+async fn cve_2026_33186_an_unclean_path_is_sent_to_the_clean_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, channel) = start(folder.path()).await;
+    let to = server.client_addresses()[0];
+    let body = r#"{"key":"YQ==","value":"MQ=="}"#;
+    let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());
+    for (path, meant) in [
+        ("//v3/kv/put", "/v3/kv/put"),
+        ("/v3//kv/put?a=b", "/v3/kv/put?a=b"),
+        ("/v3/../v3/kv/put", "/v3/kv/put"),
+        ("/v3beta//kv/put", "/v3/kv/put"),
+        ("//v3beta/kv/put", "/v3beta/kv/put"),
+        ("/v3", "/v3/"),
+        ("//version", "/version"),
+    ] {
+        let answer = ask(to, "POST", path, &[&length]).await;
+        assert_eq!((answer.status, answer.header("location"), &*answer.body), (307, meant, ""));
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+    }
+    let answer = get(to, "//health").await;
+    assert_eq!(answer.status, 307);
+    assert_eq!(answer.body, "<a href=\"/health\">Temporary Redirect</a>.\n\n");
+    assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
+    assert_eq!(ask(to, "POST", "/v3alpha/kv/put", &[&length]).await.status, 404);
+    let range = RangeRequest { key: "a".into(), ..Default::default() };
+    let found = KvClient::new(channel).range(range).await.unwrap().into_inner();
+    assert_eq!(found.count, 0, "nothing was put");
     server.stop().await;
 }
 
