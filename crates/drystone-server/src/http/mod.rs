@@ -14,6 +14,7 @@ mod paths;
 mod probes;
 mod profiles;
 mod session;
+mod socket;
 mod vars;
 mod web;
 

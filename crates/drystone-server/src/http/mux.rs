@@ -5,6 +5,7 @@ use super::gateway::{JsonGateway, PREFIX};
 use super::paths::elsewhere;
 use super::probes::{LIVEZ, READYZ, health};
 use super::profiles;
+use super::socket;
 use super::vars::vars;
 use crate::shared::Shared;
 use http::request::Parts;
@@ -52,6 +53,9 @@ pub(crate) async fn for_clients(
     if let Some(gateway) = gateway
         && request.uri().path().starts_with(PREFIX)
     {
+        if socket::is_upgrade(&request) {
+            return socket::open(&shared, gateway, request);
+        }
         let Ok(answer) = gateway.oneshot(request).await;
         return answer;
     }

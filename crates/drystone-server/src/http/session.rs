@@ -3,6 +3,7 @@
 use super::browsers::{Browsers, Entry};
 use super::gateway::{JsonGateway, gateway};
 use super::mux;
+use super::socket::Upgraded;
 use super::web::{self, is_web};
 use crate::clients::{Grpc, grpc};
 use crate::connection::{Connection, FIRST_BYTES_MAX, FirstBytes, Guarded, OfConnection};
@@ -214,7 +215,9 @@ pub(crate) async fn hold<C: Connection>(
         return;
     }
     let io = TokioIo::new(Guarded::new(stream, first, face.silence_max()));
-    let service = Calls { face: face.clone(), of_connection };
+    let upgraded = Upgraded::default();
+    let service = Calls { face: face.clone(), of_connection, upgraded: upgraded.clone() };
+    let mut stop_later = stop.clone();
     let told = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
@@ -240,6 +243,11 @@ pub(crate) async fn hold<C: Connection>(
     };
     if let Err(error) = outcome {
         tracing::debug!(?address, %error, "a connection ended badly");
+    } else if let Some(served) = upgraded.take() {
+        tokio::select! {
+            () = served => {}
+            _ = stop_later.wait_for(|stop| *stop) => {}
+        }
     }
 }
 
@@ -260,6 +268,7 @@ async fn open<C: Connection>(connection: C) -> io::Result<(C::Stream, FirstBytes
 struct Calls {
     face: Face,
     of_connection: OfConnection,
+    upgraded: Upgraded,
 }
 
 type Answer = Result<Response<Body>, Infallible>;
@@ -275,6 +284,7 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
         if self.face.is_grpc_alone(&self.of_connection, &request) {
             Either::Left(self.face.grpc.clone().oneshot(request))
         } else {
+            request.extensions_mut().insert(self.upgraded.clone());
             let answer = self.face.clone().answer(self.of_connection.clone(), request);
             Either::Right(answer.map(Ok).boxed())
         }

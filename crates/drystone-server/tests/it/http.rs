@@ -6,4 +6,5 @@ mod paths;
 mod ports;
 mod probes;
 mod profiles;
+mod socket;
 mod web;
