@@ -8,6 +8,7 @@
 //! The look here spares the log what would be refused, and guards what never enters it. The
 //! last word on a proposal is the machine's, when it is applied.
 
+use crate::calls::Record;
 use crate::connection::OfConnection;
 use crate::shared::Shared;
 use crate::tokens::Spoken;
@@ -36,6 +37,8 @@ pub(crate) struct Caller {
     token: Option<Arc<str>>,
     /// The name in the certificate of its connection, where that is a user's.
     common_name: Option<Arc<str>>,
+    /// What is kept of the call.
+    record: Option<Arc<Record>>,
 }
 
 /// Says whether there is a token, not which.
@@ -64,13 +67,23 @@ impl Caller {
                 "ignoring common name in gRPC-gateway proxy request"
             );
         }
-        Self { token, common_name: common_name.filter(|_| !by_gateway) }
+        Self {
+            token,
+            common_name: common_name.filter(|_| !by_gateway),
+            record: extensions.get::<Arc<Record>>().cloned(),
+        }
     }
 
     /// The caller for whom another member passes a call on.
     pub(crate) fn passed_on(told: PassedOn) -> Self {
         let PassedOn { token, common_name } = told;
-        Self { token: token.as_deref().map(strip), common_name: common_name.map(Into::into) }
+        let common_name = common_name.map(Into::into);
+        Self { token: token.as_deref().map(strip), common_name, record: None }
+    }
+
+    /// What is kept of the call, where it came from a client.
+    pub(crate) fn record(&self) -> Option<&Arc<Record>> {
+        self.record.as_ref()
     }
 
     /// What the member is told that a call is passed on to. With a token nothing else counts,
@@ -158,6 +171,8 @@ pub(crate) struct Authority {
     who: Option<Identity>,
     /// Whether permissions were asked for when it was given, and at which auth revision.
     given: Given,
+    /// What is kept of the call that it was given for.
+    record: Option<Arc<Record>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +186,12 @@ impl Authority {
     /// For what no client asked for: alarms, the end of leases, the member's own name,
     /// automatic compaction, questions of other members. Never for a client's request.
     pub(crate) fn of_this_member() -> Self {
-        Self { who: Some(Identity::server()), given: Given::ToThisMember }
+        Self { who: Some(Identity::server()), given: Given::ToThisMember, record: None }
+    }
+
+    /// What is kept of the call that it was given for, if it was for one.
+    pub(crate) fn record(&self) -> Option<&Arc<Record>> {
+        self.record.as_ref()
     }
 
     /// Who acts, as an entry of the log says it.
@@ -302,9 +322,12 @@ impl Shared {
     fn look(&self, caller: &Caller, request: &impl Asks) -> Result<Authority, EtcdError> {
         let auth = self.auth();
         let who = self.recognise(&auth, caller)?;
+        if let (Some(record), Some(who)) = (&caller.record, &who) {
+            record.recognised(&who.user);
+        }
         decide(&auth, who.as_ref(), &request.call(), &NoAttachments)?;
         let given = if auth.is_enabled() { Given::At(auth.revision()) } else { Given::WhileOff };
-        Ok(Authority { who, given })
+        Ok(Authority { who, given, record: caller.record.clone() })
     }
 
     /// The identity behind a caller's token, or its certificate. The revision is that of `auth`, which so must be

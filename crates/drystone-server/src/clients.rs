@@ -2,7 +2,7 @@
 
 use crate::auth::AuthService;
 use crate::brakes::Braked;
-use crate::calls::{Hearers, TellOfCalls, Told};
+use crate::calls::{TellOfCalls, Told};
 use crate::cluster::ClusterService;
 use crate::deadline::{Deadlines, Hurried};
 use crate::election::ElectionService;
@@ -60,9 +60,5 @@ pub(crate) fn grpc(shared: &Arc<Shared>) -> Grpc {
     let hurried = Deadlines.layer(gated);
     let told: fn(Response<Body>) -> Response<Body> = crate::texts::go_texts;
     // Outside of all that may refuse a call.
-    let hearers = Hearers {
-        calls: shared.metrics.calls.clone(),
-        slow: shared.config.warning_unary_request_duration,
-    };
-    TellOfCalls(Arc::new(hearers)).layer(MapResponse::new(hurried, told))
+    TellOfCalls(shared.hearers.clone()).layer(MapResponse::new(hurried, told))
 }

@@ -60,6 +60,15 @@ impl KvService {
         result.map_err(read_error)
     }
 
+    /// Waits until everything that was acknowledged before is applied here.
+    async fn confirm_read(&self, caller: &Caller) -> Result<(), EtcdError> {
+        self.shared.confirm_read().await?;
+        if let Some(record) = caller.record() {
+            record.confirmed();
+        }
+        Ok(())
+    }
+
     /// Checks a read, waits until it may be answered, and asks whether its caller may have it.
     async fn admit_range(
         &self,
@@ -73,7 +82,7 @@ impl KvService {
         let query = convert::range(request.clone());
         validate::range(&query).map_err(invalid)?;
         if !serializable {
-            self.shared.confirm_read().await?;
+            self.confirm_read(&caller).await?;
         }
         let (_, authority) = self.shared.authorize(&caller, request).await?.into_parts();
         Ok((query, authority))
@@ -126,7 +135,7 @@ impl KvService {
         txn: Txn,
     ) -> Result<raw::TxnResponse, Status> {
         if !all_serializable(&request) {
-            self.shared.confirm_read().await?;
+            self.confirm_read(caller).await?;
         }
         let (_, authority) = self.shared.authorize(caller, request).await?.into_parts();
         let small = txn.success.iter().chain(&txn.failure).all(|op| match op {
@@ -213,7 +222,7 @@ impl Kv for KvService {
         validate::range(&query).map_err(invalid)?;
         crate::list::check(&query)?;
         if !serializable {
-            self.shared.confirm_read().await?;
+            self.confirm_read(&caller).await?;
         }
         let (_, authority) = self.shared.authorize(&caller, request).await?.into_parts();
         let chunks = crate::list::stream(self.shared.clone(), authority, query).await?;

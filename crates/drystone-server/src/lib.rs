@@ -68,6 +68,7 @@ mod logging;
 mod long;
 mod maintenance;
 mod metrics;
+mod milestones;
 mod observe;
 mod passwords;
 mod peers;
@@ -95,8 +96,8 @@ mod watch;
 pub use self::http::{Accept, tell_of_allocator};
 pub use config::{
     AutoCompaction, ClusterState, Config, Feature, LogFormat, LogOutput, LogRotation, Note,
-    NoteLevel, Parsed, Printout, TlsConfig, UsageError, bind_address, describe, parse, parse_urls,
-    report,
+    NoteLevel, Parsed, Printout, TlsConfig, Tracing, UsageError, bind_address, describe, parse,
+    parse_urls, report,
 };
 pub use connection::{Connection, FarEnd};
 pub use logging::{OpenError, flush as flush_log, start as start_logging};

@@ -10,10 +10,11 @@ mod output;
 mod queue;
 mod rotation;
 mod sampler;
+mod side;
 
 use crate::config::{Config, LogFormat, LogOutput};
 use level::Level;
-use line::{Fields, Head, Line};
+use line::{Head, Line};
 use output::Output;
 use queue::Queue;
 use sampler::Sampler;
@@ -24,8 +25,9 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-pub(crate) use line::timestamp;
+pub(crate) use line::{Fields, timestamp};
 pub use output::OpenError;
+pub(crate) use side::SideLog;
 
 /// How long the end of the process waits for the last lines: an output may hang.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
@@ -81,7 +83,7 @@ pub fn flush() {
 }
 
 fn install(least: Level, format: LogFormat, outputs: Vec<Output>) {
-    let Ok(queue) = Queue::start(outputs, format) else {
+    let Ok(queue) = Queue::start("logger", outputs, format) else {
         eprintln!("cannot start the log's thread; nothing is logged");
         return;
     };

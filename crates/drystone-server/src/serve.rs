@@ -3,6 +3,7 @@
 use crate::access::Authority;
 use crate::auto_compact::auto_compact;
 use crate::brakes::Brakes;
+use crate::calls::Hearers;
 use crate::changes::Changes;
 use crate::config::Config;
 use crate::connection::Connection;
@@ -16,6 +17,7 @@ use crate::inbox::INBOX_MAX;
 use crate::layout::Layout;
 use crate::listing::Lists;
 use crate::metrics::{Metrics, follow_peers};
+use crate::milestones;
 use crate::observe::Observer;
 use crate::passwords::Passwords;
 use crate::peers::{PeerHandler, follow};
@@ -93,6 +95,7 @@ impl Server {
         let mut config = config;
         tls::prepare(&mut config)?;
         let faces = tls::Faces::open(&config)?;
+        milestones::configuring_listeners(&config);
         let peers = tls::bind(&config.listen_peer_urls, "--listen-peer-urls").await?;
         let clients = tls::bind(&config.listen_client_urls, "--listen-client-urls").await?;
         let http_urls = &config.listen_client_http_urls;
@@ -119,6 +122,7 @@ impl Server {
         server.serve_probes(probes.into_iter().map(probe).collect());
         server.addresses = addresses;
         let _ = server.shared.faces.set(faces);
+        milestones::serving(&server.shared);
         Ok(server)
     }
 
@@ -145,6 +149,8 @@ impl Server {
         let admission = Admission::new(descriptors(), config.connections_per_address_max)?;
         let layout = Layout::new(&config.data_dir, config.wal_dir.as_deref());
         let beginning = crate::founding::beginning(&config, &layout).await?;
+        let initialized = matches!(beginning, Beginning::Restored);
+        milestones::starting(&config, initialized);
         let seed: u64 = rand::random();
         let metrics = Metrics::new(config.metrics_extensive);
         let (parts, beginning) = {
@@ -158,6 +164,7 @@ impl Server {
         };
         let found = parts.applier.machine().reader().snapshot();
         let (shared, mut server) = launch(config, layout, metrics, parts, seed)?;
+        milestones::started(&shared, initialized);
         let transport = shared.transport.get().context("the transport was just set")?.clone();
         if let Beginning::Joiner(joining) = beginning {
             for (id, urls) in joining.others {
@@ -254,6 +261,7 @@ impl Server {
 
     /// Hands leadership over, ends open calls, flushes what waits and ends all threads.
     pub async fn stop(mut self) {
+        milestones::closing(&self.shared.config);
         self.hand_over().await;
         self.shared.stopping.store(true, Ordering::Release);
         let _ = self.stop.send(true);
@@ -281,17 +289,19 @@ impl Server {
             if let Err(error) = backend.flush() {
                 tracing::error!(%error, "the store could not be flushed");
             }
+            shared.hearers.close();
         });
         if ended.await.is_err() {
             tracing::error!("the member did not stop cleanly");
         }
-        tracing::info!("stopped");
+        milestones::closed(&self.shared.config);
     }
 
     /// Gives leadership away, so that the others need not wait for an election timeout.
     async fn hand_over(&self) {
         let alone = self.shared.view.read().membership.members().count() < 2;
         if alone || !self.shared.status.is_leader.load(Ordering::Acquire) {
+            milestones::keeps_leadership(&self.shared, alone);
             return;
         }
         let (done, told) = oneshot::channel();
@@ -347,6 +357,7 @@ fn launch(
     status.live_bytes.store(machine.live_bytes(), Ordering::Release);
     let origin = tokio::time::Instant::now();
     let dialer = tls::dialer(&config)?;
+    let hearers = Hearers::open(&config, metrics.calls.clone())?;
     let shared = Arc::new(Shared {
         ids: Ids::new(member, SystemTime::now()),
         config,
@@ -373,6 +384,7 @@ fn launch(
         stopping: AtomicBool::new(false),
         replacing: tokio::sync::Mutex::new(()),
         brakes: Brakes::new(),
+        hearers,
         metrics: metrics.clone(),
         lists: Lists::new(),
         left: watch::Sender::new(false),

@@ -3,6 +3,7 @@
 
 use crate::access::Authority;
 use crate::brakes::Brakes;
+use crate::calls::Hearers;
 use crate::config::Config;
 use crate::digest::Aside;
 use crate::hub::HubHandle;
@@ -215,6 +216,8 @@ pub(crate) struct Shared {
     pub(crate) replacing: tokio::sync::Mutex<()>,
     /// Bounds on the bytes of requests.
     pub(crate) brakes: Brakes,
+    /// Who hears of calls.
+    pub(crate) hearers: Arc<Hearers>,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// Where lists are read.
@@ -313,9 +316,13 @@ impl Shared {
         let admitted = self.admit(&request).map(|()| request.encode_to_vec());
         let kind = admitted.as_deref().map_or(Kind::UNKNOWN, kind_of);
         let began = std::time::Instant::now();
+        let record = authority.record().cloned();
         async move {
             let answer = self.carry(id, class, admitted).await;
             self.metrics.requests.proposed(kind, &answer, began);
+            if let Some(record) = record {
+                record.proposed(began, std::time::Instant::now());
+            }
             answer
         }
     }

@@ -1,6 +1,6 @@
 //! What the first bytes of an answer tell of it.
 
-use super::content::{Item, Wire};
+use super::content::{Item, Wire, bytes, number};
 use super::frames::{HEAD_BYTES, Seen};
 
 /// Bytes that are kept: a frame's head, a response's header, and a number behind it.
@@ -41,6 +41,13 @@ impl Answered {
         })
     }
 
+    /// The revision in its first response's header. In a stream of chunks that is a level deeper.
+    pub(super) fn revision(&self, chunked: bool) -> Option<u64> {
+        let message = self.message().0;
+        let response = if chunked { bytes(message, 1)? } else { message };
+        number(bytes(response, 1)?, 3).and_then(|revision| u64::try_from(revision).ok())
+    }
+
     fn message(&self) -> Wire<'_> {
         Wire(self.kept[..self.kept_bytes].get(usize::from(HEAD_BYTES)..).unwrap_or_default())
     }
@@ -54,7 +61,7 @@ mod tests {
 
     #[test]
     fn numbers_are_found_however_large_the_header_is() {
-        for number in [0, u64::MAX] {
+        for number in [0, 7, u64::MAX] {
             let signed = i64::from_ne_bytes(number.to_ne_bytes());
             let header = ResponseHeader {
                 cluster_id: number,
@@ -72,6 +79,8 @@ mod tests {
                 answered.see(Seen { messages: 0, bytes: 9 }, piece);
             }
             assert_eq!(answered.second_field().unwrap_or_default(), number);
+            let positive = u64::try_from(signed).ok().filter(|revision| *revision > 0);
+            assert_eq!(answered.revision(false), positive);
         }
         assert_eq!(Answered::default().second_field(), None);
     }

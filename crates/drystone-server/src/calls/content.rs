@@ -90,6 +90,56 @@ static TXN: [Field; 3] = [
     field(3, "failure", Kind::Messages(&OPERATION)),
 ];
 
+/// Messages of which nothing but a key is of interest.
+static KEYED: [Field; 1] = [field(1, "key", Kind::Key)];
+/// Messages that hold one of those.
+static HOLDING: [Field; 1] = [field(1, "", Kind::Message(&KEYED))];
+
+/// The first key in a request, as far as its bytes reach; none where the method takes no key.
+pub(super) fn first_key<'a>(service: &str, method: &str, message: &'a [u8]) -> Option<&'a [u8]> {
+    let fields: &[Field] = match (service, method) {
+        ("etcdserverpb.KV", "RangeStream") => &RANGE,
+        ("etcdserverpb.KV", method) => fields(method),
+        // A watch begins with the request to make it, a proclamation with the leader's key.
+        ("etcdserverpb.Watch", _) | ("v3electionpb.Election", "Proclaim" | "Resign") => &HOLDING,
+        ("v3lockpb.Lock" | "v3electionpb.Election", _) => &KEYED,
+        _ => &[],
+    };
+    key_in(fields, message, 0)
+}
+
+fn key_in<'a>(fields: &[Field], message: &'a [u8], depth: usize) -> Option<&'a [u8]> {
+    if depth > DEPTH_MAX {
+        return None;
+    }
+    fields.iter().find_map(|field| {
+        let mut items = Wire(message).filter(|(number, _)| *number == field.number);
+        items.find_map(|(_, item)| match (&field.kind, item) {
+            (Kind::Key, Item::Bytes { held, .. }) => Some(held),
+            (Kind::Message(inner) | Kind::Messages(inner), Item::Bytes { held, .. }) => {
+                key_in(inner, held, depth + 1)
+            }
+            _ => None,
+        })
+    })
+}
+
+/// A field that is a number.
+pub(super) fn number(message: &[u8], field: u64) -> Option<i64> {
+    Wire(message).find_map(|(number, item)| match item {
+        Item::Number(value) if number == field => Some(value.cast_signed()),
+        _ => None,
+    })
+}
+
+/// A field that is bytes, as far as they are there.
+pub(super) fn bytes(message: &[u8], field: u64) -> Option<&[u8]> {
+    Wire(message).find_map(|(number, item)| match item {
+        Item::Bytes { held, .. } if number == field => Some(held),
+        _ => None,
+    })
+}
+
 /// What may be told of requests to the KV service.
 fn fields(method: &str) -> &'static [Field] {
     match method {
@@ -171,6 +221,13 @@ fn write_one(out: &mut String, field: &Field, item: Item<'_>, depth: usize) {
 fn folder(key: &[u8]) -> &[u8] {
     let before_last = &key[..key.len().saturating_sub(1).min(FOLDER_BYTES_MAX)];
     let slash = before_last.iter().rposition(|byte| *byte == b'/');
+    &key[..slash.map_or(0, |slash| slash + 1)]
+}
+
+/// What several keys may have in common: up to and with the last slash.
+pub(super) fn prefix(key: &[u8]) -> &[u8] {
+    let begin = &key[..key.len().min(FOLDER_BYTES_MAX)];
+    let slash = begin.iter().rposition(|byte| *byte == b'/');
     &key[..slash.map_or(0, |slash| slash + 1)]
 }
 

@@ -3,26 +3,33 @@
 //! One wrapper stands around everything that may refuse a call. It looks at the bytes that go by
 //! and keeps little of them; what that means is worked out only for calls that are told of.
 
+mod access;
 mod answer;
 mod content;
 mod frames;
 mod record;
+mod spans;
 mod stats;
 
+pub(crate) use access::AccessLog;
 pub(crate) use frames::Seen;
 pub(crate) use record::Record;
+pub(crate) use spans::Spans;
 
+use crate::config::Config;
 use crate::metrics::{CANCELED, CODES, Calls, UNKNOWN};
 use answer::Answered;
+use anyhow::Context as _;
 use bytes::Bytes;
 use frames::Frames;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use spans::CallSpan;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{self, Poll, ready};
 use std::time::Duration;
 use tonic::Status;
 use tonic::body::Body;
@@ -34,6 +41,33 @@ pub(crate) struct Hearers {
     pub(crate) calls: Arc<Calls>,
     /// How long a unary call may take before the log warns of it.
     pub(crate) slow: Duration,
+    pub(crate) access: Option<AccessLog>,
+    pub(crate) spans: Option<Spans>,
+}
+
+impl Hearers {
+    /// All that the flags ask for.
+    ///
+    /// # Errors
+    /// The access log or the way to the collector of traces cannot be opened.
+    pub(crate) fn open(config: &Config, calls: Arc<Calls>) -> anyhow::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            calls,
+            slow: config.warning_unary_request_duration,
+            access: AccessLog::open(config).context("--drystone-access-log")?,
+            spans: config.tracing.as_ref().map(Spans::open).transpose()?,
+        }))
+    }
+
+    /// Waits until what was told is written and sent, but not for long. Blocks.
+    pub(crate) fn close(&self) {
+        if let Some(access) = &self.access {
+            access.flush();
+        }
+        if let Some(spans) = &self.spans {
+            spans.close();
+        }
+    }
 }
 
 /// Tells of all calls that come through. It belongs around everything that may refuse one.
@@ -66,7 +100,7 @@ where
     type Error = Infallible;
     type Future = Answer;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, context: &mut task::Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
@@ -74,13 +108,17 @@ where
         let Some(series) = self.hearers.calls.begin(request.uri().path(), request.headers()) else {
             return Box::pin(self.inner.call(request));
         };
-        let record = Arc::new(Record::new(series, request.extensions()));
+        let asks_for_user = self.hearers.access.is_some();
+        let record = Arc::new(Record::new(series, request.extensions(), asks_for_user));
+        let spans = self.hearers.spans.as_ref();
+        let span = spans.and_then(|spans| spans.begin(&record, request.headers()));
         request.extensions_mut().insert(record.clone());
         let end = End {
             hearers: self.hearers.clone(),
             record: record.clone(),
             answered: Answered::default(),
             took: None,
+            span,
             is_told: false,
         };
         let request =
@@ -111,6 +149,7 @@ struct End {
     answered: Answered,
     /// From when it came in until its answer stood.
     took: Option<Duration>,
+    span: Option<Box<CallSpan>>,
     is_told: bool,
 }
 
@@ -122,7 +161,14 @@ impl End {
         let record = &self.record;
         let took = self.took.unwrap_or_else(|| record.began.elapsed());
         record.series.ended(code, record.began);
+        stats::tell_steps(record, took);
         stats::tell(record, &self.answered, took, self.hearers.slow);
+        if let Some(access) = &self.hearers.access {
+            access.tell(record, &self.answered, code);
+        }
+        if let (Some(spans), Some(span)) = (&self.hearers.spans, self.span.take()) {
+            spans.end(*span, record, took, code);
+        }
     }
 }
 
@@ -145,7 +191,7 @@ impl HttpBody for Received {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
+        context: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         if let Some(Ok(frame)) = &frame
@@ -179,7 +225,7 @@ impl HttpBody for Sent {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
+        context: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         match &frame {

@@ -6,8 +6,8 @@ use crate::metrics::Series;
 use http::Extensions;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// Bytes that are kept of a request's beginning.
@@ -24,11 +24,18 @@ pub(crate) struct Record {
     kept: Mutex<Vec<u8>>,
     received_bytes: AtomicU64,
     count: AtomicI64,
+    /// Whether somebody wants to know who calls.
+    asks_for_user: bool,
+    user: OnceLock<Box<str>>,
+    /// When the leadership was confirmed for a read.
+    confirmed: OnceLock<Instant>,
+    /// When a change was proposed, and when its answer came.
+    proposed: OnceLock<(Instant, Instant)>,
 }
 
 impl Record {
     /// The record of a call that begins now.
-    pub(super) fn new(series: Arc<Series>, extensions: &Extensions) -> Self {
+    pub(super) fn new(series: Arc<Series>, extensions: &Extensions, asks_for_user: bool) -> Self {
         series.began();
         Self {
             series,
@@ -37,6 +44,10 @@ impl Record {
             kept: Mutex::default(),
             received_bytes: AtomicU64::new(0),
             count: AtomicI64::new(0),
+            asks_for_user,
+            user: OnceLock::new(),
+            confirmed: OnceLock::new(),
+            proposed: OnceLock::new(),
         }
     }
 
@@ -73,6 +84,41 @@ impl Record {
     /// The service found so many keys.
     pub(crate) fn counted(&self, keys: i64) {
         self.count.store(keys, Ordering::Relaxed);
+    }
+
+    /// The caller was recognised. What a call asks for first counts.
+    pub(crate) fn recognised(&self, user: &str) {
+        if self.asks_for_user {
+            let _ = self.user.set(user.into());
+        }
+    }
+
+    /// Who calls, where that is known and wanted.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.get().map(AsRef::as_ref)
+    }
+
+    /// A read may go on.
+    pub(crate) fn confirmed(&self) {
+        let _ = self.confirmed.set(Instant::now());
+    }
+
+    /// A change was proposed then, and its answer came then.
+    pub(crate) fn proposed(&self, sent: Instant, answered: Instant) {
+        let _ = self.proposed.set((sent, answered));
+    }
+
+    /// The moments on the call's way that were noted, in their order, each with what ended then.
+    pub(super) fn steps(&self) -> Vec<(Instant, &'static str)> {
+        let mut steps = Vec::new();
+        if let Some(at) = self.confirmed.get() {
+            steps.push((*at, "agreement among raft nodes before linearized reading"));
+        }
+        if let Some((sent, answered)) = self.proposed.get() {
+            steps.push((*sent, "Send raft proposal"));
+            steps.push((*answered, "Receive raft result"));
+        }
+        steps
     }
 
     /// How many keys the service found, where it told.

@@ -51,6 +51,44 @@ impl Sizes {
     }
 }
 
+/// From how long on the steps of an operation are told, as in etcd.
+const STEPS_FROM: Duration = Duration::from_millis(100);
+
+/// Tells the steps of an operation of the KV service that was slow, and how long each took.
+pub(super) fn tell_steps(record: &Record, took: Duration) {
+    if took <= STEPS_FROM || record.series.method.service != KV {
+        return;
+    }
+    let operation = match record.series.method.name {
+        "Range" => "range",
+        "RangeStream" => "range_streaming",
+        "Put" => "put",
+        "DeleteRange" => "delete_range",
+        "Txn" => "transaction",
+        "Compact" => "compact",
+        _ => return,
+    };
+    let mut before = record.began;
+    let mut steps = Vec::new();
+    for (at, step) in record.steps() {
+        let duration = go_duration(at.saturating_duration_since(before));
+        steps.push(format!("'{step}'  (duration: {duration})"));
+        before = at;
+    }
+    let began = SystemTime::now() - record.began.elapsed();
+    tracing::info!(
+        trace_id = rand::random::<u32>() >> 1,
+        operation,
+        detail = "",
+        duration = go_duration(took),
+        start = timestamp(began),
+        end = timestamp(began + took),
+        ?steps,
+        step_count = steps.len(),
+        "trace"
+    );
+}
+
 /// Warns of a unary request that took longer than `slow`, and tells of every one where the log
 /// takes that.
 pub(super) fn tell(record: &Record, answered: &Answered, took: Duration, slow: Duration) {

@@ -1,15 +1,17 @@
 use super::*;
 use crate::config::LogFormat;
-use crate::logging::testing::logged_from;
+use crate::logging::testing::{logged_from, side_log};
 use bytes::Bytes;
 use drystone_api::etcdserverpb::{AuthUserAddRequest, PutRequest, WatchRequest};
 use drystone_metrics::Registry;
 use drystone_metrics::Scrape;
+use futures::FutureExt as _;
 use http::HeaderValue;
 use http_body_util::{BodyExt as _, Full, StreamBody};
+use std::task::Context;
 
 fn layer_of(calls: Arc<Calls>) -> TellOfCalls {
-    TellOfCalls(Arc::new(Hearers { calls, slow: Duration::MAX }))
+    TellOfCalls(Arc::new(Hearers { calls, slow: Duration::MAX, access: None, spans: None }))
 }
 
 /// Reads a request whole, then answers with a message and a code.
@@ -117,7 +119,8 @@ async fn series_of_locks_come_with_their_first_use_and_versions_are_bounded() {
 /// The lines that calls with these requests leave, when none may take longer than `slow`.
 fn lines_of(slow: Duration, least: &str, requests: Vec<Request<Body>>) -> Vec<serde_json::Value> {
     let calls = Calls::new(&Arc::new(Registry::new()), false);
-    let mut service = TellOfCalls(Arc::new(Hearers { calls, slow })).layer(Answering("0"));
+    let mut service = TellOfCalls(Arc::new(Hearers { calls, slow, access: None, spans: None }))
+        .layer(Answering("0"));
     let lines = logged_from(LogFormat::Json, least, || {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
@@ -174,4 +177,41 @@ fn slow_calls_are_warned_of_and_the_others_told_of_at_debug() {
     }
     let watch = sent(WATCH, &WatchRequest::default());
     assert_eq!(lines_of(Duration::ZERO, "debug", vec![watch]).len(), 0, "a stream is never slow");
+}
+
+#[tokio::test]
+async fn an_access_log_that_hangs_holds_no_call_up_and_counts_what_it_loses() {
+    const CALLS: u64 = 20_000;
+    let (log, kept) = side_log();
+    let calls = Calls::new(&Arc::new(Registry::new()), false);
+    let access = Some(AccessLog::over(log, 1));
+    let hearers = Arc::new(Hearers { calls, slow: Duration::MAX, access, spans: None });
+    let mut service = TellOfCalls(hearers.clone()).layer(Answering("0"));
+    {
+        let _hung = kept.gate.lock();
+        let put = PutRequest { key: "/a/b".into(), value: "a secret".into(), ..Default::default() };
+        for _ in 0..CALLS {
+            // Nothing in here waits for anything.
+            let answer = service.call(sent(PUT, &put)).now_or_never().unwrap().unwrap();
+            answer.into_body().collect().now_or_never().unwrap().unwrap();
+        }
+    }
+    let told = || {
+        let (mut written, mut lost) = (0, 0);
+        for line in kept.lines() {
+            assert!(!line.contains("secret"), "{line}");
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            match line["lost"].as_u64() {
+                Some(count) => lost += count,
+                None => written += 1,
+            }
+        }
+        (written, lost)
+    };
+    while told().0 + told().1 < CALLS {
+        hearers.close();
+    }
+    let (written, lost) = told();
+    assert_eq!(written + lost, CALLS);
+    assert!(lost > 0, "a queue without a bound");
 }

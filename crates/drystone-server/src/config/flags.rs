@@ -45,7 +45,6 @@ const fn refused(
 
 const NO_BBOLT: &str = "Drystone does not keep its data in bbolt";
 const NO_DISCOVERY: &str = "discovery is not served yet; list the members in --initial-cluster";
-const NO_TRACING: &str = "distributed tracing is not served yet";
 /// etcd's rotation where nothing else is said.
 const ROTATION: &str =
     r#"{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}"#;
@@ -308,11 +307,31 @@ const LOGS: &[Flag] = &[
     used("log-format", Kind::Text, "json", "json or console"),
     used("enable-log-rotation", Kind::Bool, "false", "begin a new file when the log's is full"),
     used("log-rotation-config-json", Kind::Text, ROTATION, "when, in MB, days and files"),
-    refused("enable-distributed-tracing", Kind::Bool, "false", NO_TRACING),
-    idle("distributed-tracing-address", Kind::Text, "localhost:4317", NO_TRACING),
-    idle("distributed-tracing-service-name", Kind::Text, "etcd", NO_TRACING),
-    idle("distributed-tracing-instance-id", Kind::Text, "", NO_TRACING),
-    idle("distributed-tracing-sampling-rate", Kind::Int, "0", NO_TRACING),
+    used(
+        "enable-distributed-tracing",
+        Kind::Bool,
+        "false",
+        "send OpenTelemetry spans of calls to a collector",
+    ),
+    used(
+        "distributed-tracing-address",
+        Kind::Text,
+        "localhost:4317",
+        "host and port of the collector: OTLP over gRPC, in clear",
+    ),
+    used("distributed-tracing-service-name", Kind::Text, "etcd", "what spans call this server"),
+    used(
+        "distributed-tracing-instance-id",
+        Kind::Text,
+        "",
+        "what sets it apart from others of that name",
+    ),
+    used(
+        "distributed-tracing-sampling-rate",
+        Kind::Int,
+        "0",
+        "calls in a million with spans, besides those whose trace is sampled already",
+    ),
 ];
 
 const FEATURES: &[Flag] = &[
@@ -361,6 +380,18 @@ const OWN: &[Flag] = &[
         Kind::Bool,
         "false",
         "take gRPC-web, which pages in browsers speak, where HTTP is spoken",
+    ),
+    used(
+        "drystone-access-log",
+        Kind::Text,
+        "",
+        "where a line for each call goes: stderr, stdout, systemd/journal or a file; empty is none",
+    ),
+    used(
+        "drystone-access-log-one-in",
+        Kind::Uint,
+        "1",
+        "one of so many calls has a line in the access log",
     ),
     used("value-cache-bytes", Kind::Uint, "134217728", "memory for values of current keys"),
     used(

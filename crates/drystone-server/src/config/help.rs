@@ -65,7 +65,7 @@ pub(super) fn version() -> String {
 }
 
 /// This machine's architecture, as Go names it.
-pub(super) fn arch() -> &'static str {
+pub(crate) fn arch() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

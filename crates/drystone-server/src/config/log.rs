@@ -87,17 +87,21 @@ pub(super) fn format(values: &Values) -> LogFormat {
 
 /// Where the log goes. Nothing is named twice.
 pub(super) fn outputs(values: &Values) -> Vec<LogOutput> {
-    let mut outputs = Vec::new();
-    for name in names(values) {
-        let output = match name.as_str() {
-            "default" | "stderr" => LogOutput::Stderr,
-            "stdout" => LogOutput::Stdout,
-            "systemd/journal" => LogOutput::Journal,
-            path => LogOutput::File(PathBuf::from(path)),
-        };
-        outputs.push(output);
+    names(values).iter().map(|name| output(name)).collect()
+}
+
+fn output(name: &str) -> LogOutput {
+    match name {
+        "default" | "stderr" => LogOutput::Stderr,
+        "stdout" => LogOutput::Stdout,
+        "systemd/journal" => LogOutput::Journal,
+        path => LogOutput::File(PathBuf::from(path)),
     }
-    outputs
+}
+
+/// Where the access log goes.
+pub(super) fn access(values: &Values) -> Option<LogOutput> {
+    Some(values.text("drystone-access-log")).filter(|name| !name.is_empty()).map(output)
 }
 
 /// Sorted and without repeats, as etcd shows them.

@@ -13,7 +13,9 @@ mod note;
 mod numbers;
 mod parse;
 mod report;
+mod spans;
 mod tls;
+
 mod urls;
 mod usage;
 mod values;
@@ -23,11 +25,13 @@ mod yaml;
 pub use describe::describe;
 pub(crate) use flags::is_secret;
 pub use gates::Feature;
+pub(crate) use help::arch;
 pub use log::{LogFormat, LogOutput, LogRotation};
 pub use note::{Note, NoteLevel};
 pub(crate) use numbers::format_nanoseconds;
 pub use parse::parse;
 pub use report::report;
+pub use spans::Tracing;
 pub use tls::TlsConfig;
 pub use urls::{bind_address, parse_urls};
 pub(crate) use urls::{check_urls, split_host_port};
@@ -174,6 +178,12 @@ pub struct Config {
     pub log_outputs: Vec<LogOutput>,
     /// When the log's file gives way to a new one; `None` is never.
     pub log_rotation: Option<LogRotation>,
+    /// Where the access log goes, if anywhere.
+    pub access_log: Option<LogOutput>,
+    /// One of so many calls has a line in it; at least 1.
+    pub access_log_one_in: u64,
+    /// Spans of calls, if they are asked for.
+    pub tracing: Option<Tracing>,
     /// Memory for values of current keys, in bytes.
     pub value_cache_bytes: usize,
     /// Memory for blocks of the store's files, in bytes.

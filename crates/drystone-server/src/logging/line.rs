@@ -138,7 +138,7 @@ fn text(out: &mut String, value: &str) {
 
 /// The fields of a line, written as they come in, and what is not written among them.
 #[derive(Debug)]
-pub(super) struct Fields {
+pub(crate) struct Fields {
     spaced: bool,
     written: String,
     /// The message.
@@ -178,14 +178,14 @@ impl Fields {
     }
 
     /// Adds a field.
-    pub(super) fn text(&mut self, name: &str, value: &str) {
+    pub(crate) fn text(&mut self, name: &str, value: &str) {
         if self.name(name) {
             text(&mut self.written, value);
         }
     }
 
     /// Adds a number.
-    pub(super) fn number(&mut self, name: &str, value: u64) {
+    pub(crate) fn number(&mut self, name: &str, value: u64) {
         self.plain(name, value);
     }
 

@@ -23,6 +23,9 @@ pub enum OpenError {
         #[source]
         error: io::Error,
     },
+    /// The thread that writes.
+    #[error("cannot start the thread of a log")]
+    Thread(#[source] io::Error),
     /// The journal's socket.
     #[error("can't find journal (dial unixgram {}: connect: {})", path.display(), go_text(.error))]
     Journal {

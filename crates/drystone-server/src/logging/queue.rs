@@ -41,12 +41,16 @@ impl Queue {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(mut outputs: Vec<Output>, format: LogFormat) -> std::io::Result<Self> {
+    pub(super) fn start(
+        thread: &'static str,
+        mut outputs: Vec<Output>,
+        format: LogFormat,
+    ) -> std::io::Result<Self> {
         let (items, receiver) = crossbeam_channel::bounded(LINES_MAX);
         let counts = Arc::new(Counts::default());
         let theirs = counts.clone();
         std::thread::Builder::new()
-            .name("logger".to_owned())
+            .name(thread.to_owned())
             .spawn(move || write_all(&mut outputs, format, &receiver, &theirs))?;
         Ok(Self { items, counts })
     }

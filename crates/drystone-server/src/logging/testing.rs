@@ -11,9 +11,9 @@ pub(crate) fn logged(format: LogFormat, body: impl FnOnce()) -> Vec<String> {
 
 /// An output that keeps what it is given, once the gate is open.
 #[derive(Clone, Default)]
-pub(super) struct Kept {
-    pub(super) bytes: Arc<parking_lot::Mutex<Vec<u8>>>,
-    pub(super) gate: Arc<parking_lot::Mutex<()>>,
+pub(crate) struct Kept {
+    pub(crate) bytes: Arc<parking_lot::Mutex<Vec<u8>>>,
+    pub(crate) gate: Arc<parking_lot::Mutex<()>>,
 }
 
 impl Write for Kept {
@@ -29,7 +29,7 @@ impl Write for Kept {
 }
 
 impl Kept {
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         String::from_utf8(self.bytes.lock().clone()).unwrap().lines().map(str::to_owned).collect()
     }
 }
@@ -38,9 +38,17 @@ impl Kept {
 pub(crate) fn logged_from(format: LogFormat, least: &str, body: impl FnOnce()) -> Vec<String> {
     let least = Level::named(least);
     let kept = Kept::default();
-    let queue = Queue::start(vec![Output::Stream(Box::new(kept.clone()))], format).unwrap();
+    let queue =
+        Queue::start("logger", vec![Output::Stream(Box::new(kept.clone()))], format).unwrap();
     let layer = Lines::new(queue.clone(), format, least).with_filter(filter(least));
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), body);
     queue.flush(Duration::from_secs(30));
     kept.lines()
+}
+
+/// A log beside the server's own, and what it writes.
+pub(crate) fn side_log() -> (SideLog, Kept) {
+    let kept = Kept::default();
+    let output = Output::Stream(Box::new(kept.clone()));
+    (SideLog::over("side", output).unwrap(), kept)
 }

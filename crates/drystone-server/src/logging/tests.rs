@@ -86,7 +86,7 @@ fn a_hanging_output_holds_nobody_up_and_what_is_lost_is_counted() {
     const LOGGED: usize = 20_000;
     let kept = Kept::default();
     let output = Output::Stream(Box::new(kept.clone()));
-    let queue = Queue::start(vec![output], LogFormat::Json).unwrap();
+    let queue = Queue::start("logger", vec![output], LogFormat::Json).unwrap();
     let place = Some(("a/src/b.rs", 1));
     let head = Head { time: SystemTime::UNIX_EPOCH, level: Level::Info, logger: None, place };
     let line = Line::new(LogFormat::Json, &head, "x", &Fields::new(LogFormat::Json));
@@ -117,7 +117,7 @@ fn a_hanging_output_holds_nobody_up_and_what_is_lost_is_counted() {
 fn waiting_lines_are_bounded_in_bytes_too() {
     let kept = Kept::default();
     let output = Output::Stream(Box::new(kept.clone()));
-    let queue = Queue::start(vec![output], LogFormat::Json).unwrap();
+    let queue = Queue::start("logger", vec![output], LogFormat::Json).unwrap();
     let line = Line { bytes: vec![b'\n'; 1 << 20], level: Level::Info, package: 0..0 };
     let hung = kept.gate.lock();
     for _ in 0..100 {

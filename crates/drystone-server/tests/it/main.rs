@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod access_log;
 mod auth;
 mod corrupt;
 mod downgrade;
@@ -13,6 +14,7 @@ mod members;
 mod metrics;
 mod quota;
 mod secure;
+mod traces;
 
 use bytes::Bytes;
 use drystone_api::etcdserverpb::kv_client::KvClient;
