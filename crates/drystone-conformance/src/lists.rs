@@ -74,6 +74,12 @@ const FILL_CLIENTS: usize = 32;
 const CALL_MAX: Duration = Duration::from_secs(300);
 /// Bound on a restart, which reads all records.
 const START_MAX: Duration = Duration::from_secs(120);
+/// How often the server's memory is looked at before a list, how many looks in a row must find it
+/// within how many bytes, and the bound on waiting for that.
+const REST_LOOK: Duration = Duration::from_millis(250);
+const REST_LOOKS: u32 = 8;
+const REST_BYTES: u64 = 1 << 20;
+const REST_MAX: Duration = Duration::from_secs(60);
 /// Flag and length before a gRPC message.
 const FRAME_HEADER_BYTES: usize = 5;
 
@@ -162,6 +168,7 @@ where
     A: Future<Output = anyhow::Result<(u64, u64)>>,
 {
     let pid = cluster.members()[0].pid().context("the server has no process")?;
+    rest(pid).await;
     process::forget_peak(pid).context("cannot reset the peak of the server's memory")?;
     let before = process::memory(pid).now;
     let begun = Instant::now();
@@ -176,6 +183,21 @@ where
     };
     eprintln!("list: {name}: {:.1?}, {} more", list.took, mib(list.rise()));
     Ok(list)
+}
+
+/// Waits until a server's memory stands still: what its start, or the list before, still takes
+/// and gives back is not the next list's. Gives up after [`REST_MAX`].
+async fn rest(pid: i32) {
+    let until = Instant::now() + REST_MAX;
+    let mut still = 0;
+    let mut last = process::memory(pid).now;
+    while still < REST_LOOKS && Instant::now() < until {
+        tokio::time::sleep(REST_LOOK).await;
+        let now = process::memory(pid).now;
+        still = if now.abs_diff(last) < REST_BYTES { still + 1 } else { 0 };
+        last = now;
+    }
+    eprintln!("list: the server rests at {}", mib(last));
 }
 
 fn everything() -> pb::RangeRequest {
