@@ -7,10 +7,11 @@
 //! [`random`]: a stream of random requests done by both in step, with equal answers, events
 //! and hashes. Beside them [`gateway`]: requests as JSON whose answers are known from etcd 3.7.
 //! [`Comparison`] runs them, [`Report`] writes `docs/compatibility.md`, and [`harness`] starts
-//! and ends the processes; other test programs use it too. Beside the tables stand six
+//! and ends the processes; other test programs use it too. Beside the tables stand seven
 //! programs over the same harness: [`torture`] kills members under load and judges every
 //! answer, [`chaos`] does so with disks and networks that fail, [`rejoin`] brings a member back
-//! after a long absence, [`turnover`] exchanges members one by one, [`lists`] measures what memory a list of everything takes, and
+//! after a long absence, [`turnover`] exchanges members one by one, [`lists`] measures what
+//! memory a list of everything takes, [`siege`] what attackers cost a server and its clients, and
 //! [`contest`] measures both servers under the same loads.
 //!
 //! # What it is not
@@ -61,6 +62,7 @@ pub mod rpcs;
 pub mod scrapes;
 pub mod secure;
 pub mod sequences;
+pub mod siege;
 pub mod torture;
 pub mod transcript;
 pub mod turnover;

@@ -1,5 +1,6 @@
 //! Memory, processor time and files of processes on this machine, as Linux tells them.
 
+use rustix::process::{Resource, Rlimit};
 use std::io;
 use std::path::Path;
 
@@ -28,6 +29,14 @@ fn kib(status: &str, name: &str) -> u64 {
 pub(crate) fn forget_peak(pid: i32) -> io::Result<()> {
     // proc_pid_clear_refs(5): 5 resets the peak of resident memory.
     std::fs::write(format!("/proc/{pid}/clear_refs"), "5")
+}
+
+/// Lets this process open as many files as it may allow itself.
+pub(crate) fn raise_descriptors() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    // Where that is refused, what needs more than there are says so.
+    let _ =
+        rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Bytes of all files below a directory; files that go meanwhile count nothing.

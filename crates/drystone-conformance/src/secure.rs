@@ -158,6 +158,11 @@ impl SecureCluster {
         }
     }
 
+    /// The process of member `n`, while it runs.
+    pub fn pid(&self, n: usize) -> Option<i32> {
+        self.children[n].as_ref().and_then(|child| i32::try_from(child.id()).ok())
+    }
+
     /// Ends member `n` without asking it.
     pub fn kill(&mut self, n: usize) {
         end(&mut self.children[n]);

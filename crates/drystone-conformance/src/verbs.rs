@@ -1,11 +1,11 @@
-//! The verbs beside the comparison: random, torture, rejoin, rotate, list, chaos,
+//! The verbs beside the comparison: random, torture, rejoin, rotate, list, siege, chaos,
 //! frozen-leader, scrapes, monitoring and bench.
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use drystone_conformance::harness::Program;
 use drystone_conformance::{
-    chaos, contest, lists, monitoring, random, rejoin, rotation, scrapes, torture, turnover,
+    chaos, contest, lists, monitoring, random, rejoin, rotation, scrapes, siege, torture, turnover,
 };
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,8 @@ pub(crate) enum Verb {
     FrozenLeader(FrozenArgs),
     /// List a large store, and see that it takes the server no memory.
     List(ListArgs),
+    /// Attack a server's transport, and hold its memory and an honest client's p99 to bounds.
+    Siege(SiegeArgs),
     /// Compare the metrics of Drystone and of etcd after the same work.
     Scrapes(ScrapesArgs),
     /// Run three members under Prometheus, with the rules and the dashboard of the repository.
@@ -220,6 +222,28 @@ pub(crate) struct FrozenArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct SiegeArgs {
+    /// The server's binary. Otherwise $DRYSTONE_BIN, or the one cargo built beside this.
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    /// Requests a second of the honest client.
+    #[arg(long, default_value_t = 200)]
+    rate: u32,
+    /// Seconds of each stretch of calm and of attack.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Stretches of each attack.
+    #[arg(long, default_value_t = 2)]
+    rounds: u32,
+    /// Run only attacks whose names hold this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// One more flag for the server, as `--server-flag=--name=value`; may be repeated.
+    #[arg(long = "server-flag", allow_hyphen_values = true)]
+    flags: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// Drystone's binary. Otherwise $DRYSTONE_BIN, or the one cargo built beside this.
     #[arg(long)]
@@ -260,6 +284,7 @@ pub(crate) async fn run(verb: &Verb) -> anyhow::Result<ExitCode> {
                 Verb::Chaos(args) => chaos(args).await,
                 Verb::List(args) => list(args).await,
                 Verb::FrozenLeader(args) => frozen_leader(args).await,
+                Verb::Siege(args) => besiege(args).await,
                 Verb::Scrapes(args) => compare_scrapes(args).await,
                 Verb::Monitoring(args) => monitor(args).await,
                 Verb::Bench(args) => bench(args).await,
@@ -408,6 +433,20 @@ async fn chaos(args: &ChaosArgs) -> anyhow::Result<ExitCode> {
         eprintln!("chaos: the same faults come with --seed {seed}");
     }
     Ok(end("chaos", &outcome.faults, outcome.kept.as_deref()))
+}
+
+async fn besiege(args: &SiegeArgs) -> anyhow::Result<ExitCode> {
+    let config = siege::Config {
+        rate: args.rate,
+        watched: Duration::from_secs(args.seconds),
+        rounds: args.rounds,
+        only: args.only.clone(),
+        flags: args.flags.clone(),
+        ..siege::Config::default()
+    };
+    let outcome = siege::run(&program(args.bin.as_deref())?, &config).await?;
+    print(&outcome.to_string())?;
+    Ok(end("siege", &outcome.faults(), None))
 }
 
 async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
