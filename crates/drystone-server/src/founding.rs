@@ -6,6 +6,7 @@
 //! know it already (etcd: `isMemberBootstrapped` in `server/etcdserver/bootstrap.go`).
 
 use crate::config::{ClusterState, Config};
+use crate::discovery::find_members;
 use crate::join::{Joining, join, other_urls};
 use crate::layout::Layout;
 use crate::rejoin::come_back;
@@ -33,7 +34,8 @@ pub(crate) enum Beginning {
     Joiner(Joining),
 }
 
-/// Decides how to begin. Only `--auto-join` notes something here and changes the cluster.
+/// Decides how to begin. What the flags say of the cluster counts for a member without a log
+/// alone. Only `--auto-join` notes something here and changes the cluster.
 ///
 /// # Errors
 /// Why this member must not begin like this, and what would help.
@@ -41,6 +43,7 @@ pub(crate) async fn beginning(config: &Config, layout: &Layout) -> anyhow::Resul
     if Wal::exists(&FsDisk, layout.wal())? {
         return Ok(Beginning::Restored);
     }
+    find_members(config).await?;
     if config.auto_join
         && config.initial_cluster.len() > 1
         && let Some(joining) = come_back(config, layout).await?

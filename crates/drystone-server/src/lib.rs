@@ -47,6 +47,7 @@ mod connection;
 mod corrupt;
 mod deadline;
 mod digest;
+mod discovery;
 mod downgrade;
 mod download;
 mod election;

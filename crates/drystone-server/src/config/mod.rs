@@ -1,5 +1,6 @@
 //! The server's configuration: etcd's flags, `ETCD_*` variables and file, checked once.
 
+mod bootstrap;
 mod checks;
 mod describe;
 mod environment;
@@ -96,6 +97,8 @@ pub struct Config {
     pub initial_advertise_peer_urls: Vec<String>,
     /// Names and sorted peer URLs of the members a new cluster starts with.
     pub initial_cluster: Vec<(String, Vec<String>)>,
+    /// Why that list could not be read, and is empty. Only a member that is to begin minds.
+    pub initial_cluster_fault: Option<String>,
     /// New cluster or existing one.
     pub initial_cluster_state: ClusterState,
     /// Goes into the ids of members.

@@ -8,8 +8,8 @@ use super::urls::advertised;
 use super::usage::{Parsed, Printout, UsageError};
 use super::values::Values;
 use super::words::{self, Asked};
-use super::{AutoCompaction, ClusterState, Config, log, parse_urls, urls};
-use super::{checks, environment, file, help};
+use super::{AutoCompaction, ClusterState, Config, log, urls};
+use super::{bootstrap, checks, environment, file, help};
 use drystone_auth::{COST_MAX, COST_MIN, TokenSpec};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -119,8 +119,14 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
         }
         interval => interval,
     };
+    let (initial_cluster, initial_cluster_fault) =
+        match bootstrap::listed(values, &name, &peer_urls) {
+            Ok(members) => (members, None),
+            Err(fault) => (Vec::new(), Some(fault)),
+        };
     Ok(Config {
-        initial_cluster: initial_cluster(values, &name, &peer_urls)?,
+        initial_cluster,
+        initial_cluster_fault,
         name,
         data_dir,
         wal_dir,
@@ -222,51 +228,6 @@ fn bcrypt_cost(values: &Values, notes: &mut Vec<Note>) -> u32 {
 
 fn non_zero(value: u64, default: u64) -> u64 {
     if value == 0 { default } else { value }
-}
-
-/// Reads `name=url,name=url`; a repeated name gathers URLs.
-fn initial_cluster(
-    values: &Values,
-    name: &str,
-    peer_urls: &[String],
-) -> Result<Vec<(String, Vec<String>)>, UsageError> {
-    let text = values.text("initial-cluster");
-    if text.is_empty() {
-        return Ok(vec![(name.to_owned(), peer_urls.to_vec())]);
-    }
-    let mut by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-        let (name, url) = item.split_once('=').unwrap_or((item, ""));
-        let mut urls = parse_urls(url).map_err(|reason| {
-            UsageError::config(format!(
-                "--initial-cluster: {reason} (in {item:?}; expected name=http://host:port,...)"
-            ))
-        })?;
-        by_name.entry(name.to_owned()).or_default().append(&mut urls);
-    }
-    for urls in by_name.values_mut() {
-        urls.sort();
-    }
-    let mut all: Vec<&String> = by_name.values().flatten().collect();
-    let count = all.len();
-    all.sort();
-    all.dedup();
-    if all.len() != count {
-        return Err(UsageError::config(format!("initial cluster {text} has duplicate url")));
-    }
-    let Some(own) = by_name.get(name) else {
-        return Err(UsageError::config(format!(
-            "couldn't find local name {name:?} in the initial cluster configuration"
-        )));
-    };
-    if own != peer_urls {
-        return Err(UsageError::config(format!(
-            "--initial-cluster has {name}={} but missing from --initial-advertise-peer-urls={}",
-            own.join(","),
-            peer_urls.join(",")
-        )));
-    }
-    Ok(by_name.into_iter().collect())
 }
 
 /// etcd's rule: a bare number is hours in periodic mode and revisions in revision mode, and

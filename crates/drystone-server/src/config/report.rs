@@ -8,6 +8,7 @@ use super::parse::{build, gather};
 use super::usage::UsageError;
 use super::values::{Source, Values};
 use super::words::Asked;
+use crate::discovery::check_list;
 use std::collections::BTreeMap;
 
 /// Says what a command line, the environment and the file they may name mean: each value and
@@ -23,16 +24,22 @@ pub fn report(
     let built = match gather(words, &environment, &mut notes) {
         Ok(Asked::Run(values)) => {
             text.push_str(&listed(&values));
-            build(&values, &mut notes).map(drop)
+            build(&values, &mut notes)
         }
         Ok(Asked::Help | Asked::Version) => return (help::USAGE.to_owned(), 0),
         Err(error) => Err(error),
     };
     text.push_str(&told(&notes));
-    match built {
-        Ok(()) => {
+    match built.map(|config| check_list(&config)) {
+        Ok(Ok(())) => {
             text.push_str("\nThis configuration can be used.\n");
             (text, 0)
+        }
+        Ok(Err(fault)) => {
+            text.push_str(&format!(
+                "\nOnly a member that has begun can use this configuration:\n  {fault}\n"
+            ));
+            (text, 1)
         }
         Err(error) => {
             text.push_str(&format!("\nThis configuration cannot be used:\n  {}\n", lines(&error)));
@@ -135,6 +142,11 @@ mod tests {
         let (text, code) = check(&["--heartbeat-interval=0"], &[]);
         assert_eq!(code, 1);
         assert!(text.contains("cannot be used:\n  --heartbeat-interval must be >0"), "{text}");
+        let (text, code) = check(&["--initial-cluster=a=http://127.0.0.1:1"], &[]);
+        assert_eq!(code, 1);
+        let only =
+            "Only a member that has begun can use this configuration:\n  couldn't find local";
+        assert!(text.contains(only), "{text}");
         let (text, code) = check(&["--frob"], &[]);
         assert_eq!(code, 2, "{text}");
     }

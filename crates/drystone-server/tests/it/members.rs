@@ -339,3 +339,23 @@ async fn joining_a_cluster_that_is_another_is_refused() {
     );
     stop_all(members).await;
 }
+
+/// A restart once ended on a list that no longer had this member, or had it elsewhere, which
+/// happens when manifests are made anew from a cluster that has changed meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_does_not_look_at_the_initial_cluster() {
+    let mut member = Member::new("a");
+    let own = member.entry();
+    member.start(&own, &[]).await;
+    let id = member.id().await;
+    member.kv().await.put(put("a", "1")).await.unwrap();
+    for list in ["b=http://127.0.0.1:1", "a=http://127.0.0.1:1", "a=x", "no list at all"] {
+        member.server.take().unwrap().stop().await;
+        member.start(list, &["--initial-cluster-token=other"]).await;
+        assert_eq!(member.id().await, id, "{list}");
+        let read = pb::RangeRequest { key: "a".into(), ..Default::default() };
+        let found = member.kv().await.range(read).await.unwrap().into_inner();
+        assert_eq!(found.kvs[0].value, "1", "{list}");
+    }
+    stop_all(vec![member]).await;
+}

@@ -159,25 +159,6 @@ fn corruption_checks_are_on_unless_shut() {
 }
 
 #[test]
-fn clusters_are_checked_as_etcd_checks_them() {
-    let peer = "--initial-advertise-peer-urls=http://127.0.0.1:1";
-    let (message, _) = refusal(&["--initial-cluster=a=http://127.0.0.1:1", peer]);
-    assert_eq!(
-        message,
-        r#"couldn't find local name "default" in the initial cluster configuration"#
-    );
-    let (message, _) =
-        refusal(&["--initial-cluster=default=http://127.0.0.1:1,b=http://127.0.0.1:1", peer]);
-    assert!(message.ends_with("has duplicate url"), "{message}");
-    let (message, _) = refusal(&["--initial-cluster=default=http://127.0.0.1:2", peer]);
-    assert!(message.contains("missing from --initial-advertise-peer-urls"), "{message}");
-    let (config, _) =
-        run(&["--initial-cluster=b=http://127.0.0.1:2,default=http://127.0.0.1:1", peer], &[])
-            .unwrap();
-    assert_eq!(config.initial_cluster.len(), 2);
-}
-
-#[test]
 fn times_are_checked() {
     assert_eq!(
         refusal(&["--heartbeat-interval=0"]).0,
