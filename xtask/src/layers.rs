@@ -68,9 +68,9 @@ const WALL: &[(&str, &[&str])] = &[
             "drystone-tls",
             "drystone-wal",
             "drystone-watch",
-            // In tests: the server behind a simulated network is used as its users use it, and
-            // what they saw is judged.
+            // Members of a new cluster find each other in another one's keys, as its clients.
             "drystone-client",
+            // In tests: what users of the server saw is judged.
             "drystone-judge",
         ],
     ),
@@ -124,6 +124,7 @@ const KEEPERS: &[(&str, &[&str])] = &[
     ("rustls", &["drystone-tls"]),
     ("tokio-rustls", &["drystone-tls"]),
     ("rcgen", &["drystone-tls"]),
+    ("hickory-resolver", &["drystone-client"]),
     (
         "tokio",
         &[

@@ -6,6 +6,7 @@
 //! connections. Requests and responses are the
 //! messages of `drystone-api`, neither wrapped nor renamed. [`Transport`] is the layer below:
 //! a gRPC service that spreads calls over the endpoints and passes over those that are down.
+//! [`discover_endpoints`] finds the endpoints that a domain names.
 //!
 //! # What it is not
 //! It is no second TLS stack: what [`Config::tls`] says is `drystone-tls`'s to do. It keeps no
@@ -48,6 +49,9 @@ mod endpoint;
 mod error;
 mod lease;
 mod list;
+mod srv;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transport;
 mod watch;
 
@@ -60,6 +64,7 @@ pub use endpoint::{Endpoint, EndpointError, Target};
 pub use error::Error;
 pub use lease::KeepAlive;
 pub use list::RangeStream;
+pub use srv::{Resolver, SrvError, SrvTarget, discover_endpoints, lookup_srv};
 /// gRPC's status codes, as [`Error::code`] gives them.
 pub use tonic::Code;
 pub use transport::Transport;

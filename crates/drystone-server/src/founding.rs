@@ -5,7 +5,7 @@
 //! acknowledged could be lost. So whoever is about to begin asks the others first whether they
 //! know it already (etcd: `isMemberBootstrapped` in `server/etcdserver/bootstrap.go`).
 
-use crate::config::{ClusterState, Config};
+use crate::config::{Bootstrap, ClusterState, Config};
 use crate::discovery::find_members;
 use crate::join::{Joining, join, other_urls};
 use crate::layout::Layout;
@@ -39,8 +39,14 @@ pub(crate) enum Beginning {
 ///
 /// # Errors
 /// Why this member must not begin like this, and what would help.
-pub(crate) async fn beginning(config: &Config, layout: &Layout) -> anyhow::Result<Beginning> {
+pub(crate) async fn beginning(config: &mut Config, layout: &Layout) -> anyhow::Result<Beginning> {
     if Wal::exists(&FsDisk, layout.wal())? {
+        if matches!(config.bootstrap, Bootstrap::Registry(_)) {
+            tracing::warn!(
+                "discovery token is ignored since cluster already initialized; valid logs are \
+                 found"
+            );
+        }
         return Ok(Beginning::Restored);
     }
     find_members(config).await?;

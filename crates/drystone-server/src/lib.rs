@@ -96,9 +96,9 @@ mod watch;
 
 pub use self::http::{Accept, tell_of_allocator};
 pub use config::{
-    AutoCompaction, ClusterState, Config, Feature, LogFormat, LogOutput, LogRotation, Note,
-    NoteLevel, Parsed, Printout, TlsConfig, Tracing, UsageError, bind_address, describe, parse,
-    parse_urls, report,
+    AutoCompaction, Bootstrap, ClusterState, Config, Feature, LogFormat, LogOutput, LogRotation,
+    Note, NoteLevel, Parsed, Printout, RegistryConfig, SrvConfig, TlsConfig, Tracing, UsageError,
+    bind_address, describe, parse, parse_urls, report,
 };
 pub use connection::{Connection, FarEnd};
 pub use logging::{OpenError, flush as flush_log, start as start_logging};

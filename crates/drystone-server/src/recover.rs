@@ -1,6 +1,6 @@
 //! From a data directory to a member that can run: a new one is founded, an old one restored.
 
-use crate::config::Config;
+use crate::config::{Bootstrap, Config};
 use crate::founding::Beginning;
 use crate::join::Joining;
 use crate::layout::Layout;
@@ -134,6 +134,11 @@ fn found(
     })?;
     layout.set_identity(founding.cluster, member)?;
     let identity = Identity { cluster: founding.cluster, member };
+    let founding = match &config.bootstrap {
+        // Each member made up names for the others.
+        Bootstrap::Srv(_) => founding.without_names(),
+        Bootstrap::Listed { .. } | Bootstrap::Registry(_) => founding,
+    };
     let (entries, hard_state) = founding.log();
     let mut wal = Wal::create(disk, layout.wal(), wal_config, identity)?;
     wal.append_and_sync(&entries, Some(hard_state))?;

@@ -146,9 +146,10 @@ impl Server {
         peers: Vec<Box<dyn Listen>>,
         clients: Vec<Listener<A>>,
     ) -> anyhow::Result<Self> {
+        let mut config = config;
         let admission = Admission::new(descriptors(), config.connections_per_address_max)?;
         let layout = Layout::new(&config.data_dir, config.wal_dir.as_deref());
-        let beginning = crate::founding::beginning(&config, &layout).await?;
+        let beginning = crate::founding::beginning(&mut config, &layout).await?;
         let initialized = matches!(beginning, Beginning::Restored);
         milestones::starting(&config, initialized);
         let seed: u64 = rand::random();

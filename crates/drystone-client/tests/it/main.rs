@@ -5,4 +5,5 @@
 mod calls;
 mod fake;
 mod lease;
+mod srv;
 mod watch;

@@ -112,6 +112,14 @@ fn discovery(values: &Values, _: &Gates) -> Result<(), UsageError> {
     if !endpoints.is_empty() && endpoints.split(',').any(|endpoint| endpoint.trim().is_empty()) {
         return Err(UsageError::config("--discovery-endpoints must not contain empty endpoints"));
     }
+    // etcd takes a time that lets no call through, and asks for ever.
+    for name in ["discovery-dial-timeout", "discovery-request-timeout"] {
+        let time = values.nanoseconds(name);
+        if !endpoints.is_empty() && time <= 0 {
+            let set = format_nanoseconds(time);
+            return Err(UsageError::config(format!("--{name} must be >0 (set to {set})")));
+        }
+    }
     if !values.is_from_file() && values.text("discovery-fallback") == "proxy" {
         return Err(UsageError::config(
             "v2 proxy is deprecated, and --discovery-fallback can't be configured as \"proxy\"",

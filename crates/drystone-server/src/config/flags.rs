@@ -44,7 +44,6 @@ const fn refused(
 }
 
 const NO_BBOLT: &str = "Drystone does not keep its data in bbolt";
-const NO_DISCOVERY: &str = "discovery is not served yet; list the members in --initial-cluster";
 /// etcd's rotation where nothing else is said.
 const ROTATION: &str =
     r#"{"maxsize": 100, "maxage": 0, "maxbackups": 0, "localtime": false, "compress": false}"#;
@@ -207,22 +206,22 @@ const CLUSTERING: &[Flag] = &[
         "refuse changes of membership that endanger the quorum",
     ),
     idle("pre-vote", Kind::Bool, "true", "elections always begin with a pre-vote"),
-    refused("discovery-endpoints", Kind::Text, "", NO_DISCOVERY),
-    refused("discovery-token", Kind::Text, "", NO_DISCOVERY),
-    idle("discovery-dial-timeout", Kind::Duration, "2s", NO_DISCOVERY),
-    idle("discovery-request-timeout", Kind::Duration, "5s", NO_DISCOVERY),
-    idle("discovery-keepalive-time", Kind::Duration, "2s", NO_DISCOVERY),
-    idle("discovery-keepalive-timeout", Kind::Duration, "6s", NO_DISCOVERY),
-    idle("discovery-insecure-transport", Kind::Bool, "true", NO_DISCOVERY),
-    idle("discovery-insecure-skip-tls-verify", Kind::Bool, "false", NO_DISCOVERY),
-    idle("discovery-cert", Kind::Text, "", NO_DISCOVERY),
-    idle("discovery-key", Kind::Text, "", NO_DISCOVERY),
-    idle("discovery-cacert", Kind::Text, "", NO_DISCOVERY),
-    idle("discovery-user", Kind::Text, "", NO_DISCOVERY),
-    idle("discovery-password", Kind::Text, "", NO_DISCOVERY),
-    refused("discovery-srv", Kind::Text, "", NO_DISCOVERY),
-    idle("discovery-srv-name", Kind::Text, "", NO_DISCOVERY),
-    idle("discovery-fallback", Kind::OneOf(&["exit", "proxy"]), "exit", NO_DISCOVERY),
+    used("discovery-endpoints", Kind::Text, "", "a cluster in whose keys new members meet"),
+    used("discovery-token", Kind::Text, "", "the name of the new cluster's registry there"),
+    used("discovery-dial-timeout", Kind::Duration, "2s", "how long connecting there may take"),
+    used("discovery-request-timeout", Kind::Duration, "5s", "how long a call there may take"),
+    used("discovery-keepalive-time", Kind::Duration, "2s", "silence after which it is probed"),
+    used("discovery-keepalive-timeout", Kind::Duration, "6s", "how long a probe may wait"),
+    used("discovery-insecure-transport", Kind::Bool, "true", "no TLS there but for https"),
+    used("discovery-insecure-skip-tls-verify", Kind::Bool, "false", "trust any server there"),
+    used("discovery-cert", Kind::Text, "", "certificate to show there, in PEM"),
+    used("discovery-key", Kind::Text, "", "its private key"),
+    used("discovery-cacert", Kind::Text, "", "authorities of that cluster's certificates"),
+    used("discovery-user", Kind::Text, "", "who asks there"),
+    used("discovery-password", Kind::Text, "", "the password of --discovery-user"),
+    used("discovery-srv", Kind::Text, "", "the domain whose SRV records name the members"),
+    used("discovery-srv-name", Kind::Text, "", "what follows the services' names in DNS: -NAME"),
+    idle("discovery-fallback", Kind::OneOf(&["exit", "proxy"]), "exit", GONE),
 ];
 
 const SECURITY: &[Flag] = &[

@@ -23,6 +23,8 @@ mod values;
 mod words;
 mod yaml;
 
+pub(crate) use bootstrap::parse_initial_cluster;
+pub use bootstrap::{Bootstrap, RegistryConfig, SrvConfig};
 pub use describe::describe;
 pub(crate) use flags::is_secret;
 pub use gates::Feature;
@@ -95,10 +97,11 @@ pub struct Config {
     pub advertise_client_urls: Vec<String>,
     /// URLs under which other members reach this one.
     pub initial_advertise_peer_urls: Vec<String>,
-    /// Names and sorted peer URLs of the members a new cluster starts with.
+    /// How the members of a new cluster are found.
+    pub bootstrap: Bootstrap,
+    /// Names and sorted peer URLs of the members a new cluster starts with; none before they are
+    /// found, unless they are listed.
     pub initial_cluster: Vec<(String, Vec<String>)>,
-    /// Why that list could not be read, and is empty. Only a member that is to begin minds.
-    pub initial_cluster_fault: Option<String>,
     /// New cluster or existing one.
     pub initial_cluster_state: ClusterState,
     /// Goes into the ids of members.

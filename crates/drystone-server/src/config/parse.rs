@@ -119,14 +119,10 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
         }
         interval => interval,
     };
-    let (initial_cluster, initial_cluster_fault) =
-        match bootstrap::listed(values, &name, &peer_urls) {
-            Ok(members) => (members, None),
-            Err(fault) => (Vec::new(), Some(fault)),
-        };
+    let (bootstrap, initial_cluster) = bootstrap::bootstrap(values, &name, &peer_urls)?;
     Ok(Config {
+        bootstrap,
         initial_cluster,
-        initial_cluster_fault,
         name,
         data_dir,
         wal_dir,

@@ -75,6 +75,12 @@ pub(super) fn tls(values: &Values) -> Result<TlsConfig, UsageError> {
         },
     };
     config.peer.check_remote_address = !skips;
+    let domain = values.text("discovery-srv");
+    if !domain.is_empty() && config.peer.trusted_ca.is_none() {
+        // As in etcd: whoever has a certificate for the domain is a member of it. etcd does so at
+        // the first start alone.
+        config.peer.server_name = Some(domain.to_owned());
+    }
     config.client.check().map_err(refused)?;
     config.peer.check().map_err(refused)?;
     check_listeners(values, &config)?;

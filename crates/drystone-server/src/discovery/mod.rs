@@ -1,27 +1,65 @@
-//! The members of a new cluster: found, and checked to be a cluster with this member in it.
+//! The members of a new cluster: listed or found, and checked to be a cluster with this member in
+//! it.
 
-use crate::config::Config;
+mod registry;
+mod srv;
+
+use crate::config::{Bootstrap, ClusterState, Config};
 use crate::resolve::{same_text, same_urls};
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use drystone_member::Founding;
 
-/// Checks that the members of the cluster make one with this member in it. Only for a member
-/// without a log: one that has begun knows its cluster, and what the flags say of it is not
-/// looked at any more.
+/// Puts the members of the cluster into `config`, whichever way they are to be found, and checks
+/// that they make a cluster with this member in it. Only for a member without a log: one that has
+/// begun knows its cluster, and what the flags say of it is not looked at any more.
 ///
 /// # Errors
-/// Why these members are no cluster with this one in it, in etcd's words.
-pub(crate) async fn find_members(config: &Config) -> anyhow::Result<()> {
-    check_list(config)?;
-    own_urls(config).await
+/// Why members cannot be found, or are no cluster with this one in it, in etcd's words.
+pub(crate) async fn find_members(config: &mut Config) -> anyhow::Result<()> {
+    match config.bootstrap.clone() {
+        Bootstrap::Listed { .. } => {
+            check_list(config)?;
+            own_urls(config).await
+        }
+        Bootstrap::Srv(srv) => {
+            let found = srv::members(&srv, config).await;
+            config.initial_cluster = found.context("error setting up initial cluster")?;
+            free_of_repeats(config, "initial cluster")?;
+            // The cluster knows this member by DNS's names for it.
+            config.initial_advertise_peer_urls = own_entry(config)?.to_vec();
+            Ok(())
+        }
+        Bootstrap::Registry(registry) => {
+            if config.initial_cluster_state == ClusterState::Existing {
+                bail!("discovery URL should not be set when joining existing initial cluster");
+            }
+            // The token sets this cluster apart, in the ids of its members too.
+            config.initial_cluster_token.clone_from(&registry.token);
+            let own = vec![(config.name.clone(), config.initial_advertise_peer_urls.clone())];
+            let id = Founding::new(&own, &registry.token)?.id_of(&config.name);
+            let id = id.context("a member is one of its own cluster")?;
+            let found = registry::join(&registry, id, &entry(&own)).await;
+            let found = found.map_err(anyhow::Error::from);
+            config.initial_cluster =
+                found.map_err(|error| anyhow!("failed to join discovery cluster ({error:#})"))?;
+            own_entry(config)?;
+            free_of_repeats(config, "discovery cluster")
+        }
+    }
 }
 
-/// What can be said of the list without asking for names.
+/// What can be said of a list without asking for names.
 ///
 /// # Errors
 /// Why no member can begin with it, in etcd's words.
 pub(crate) fn check_list(config: &Config) -> anyhow::Result<()> {
-    if let Some(fault) = &config.initial_cluster_fault {
-        bail!("error setting up initial cluster: {fault}");
+    match &config.bootstrap {
+        Bootstrap::Listed { fault: None } => {}
+        Bootstrap::Listed { fault: Some(fault) } => {
+            bail!("error setting up initial cluster: {fault}")
+        }
+        // Nothing is known yet.
+        Bootstrap::Srv(_) | Bootstrap::Registry(_) => return Ok(()),
     }
     own_entry(config)?;
     free_of_repeats(config, "initial cluster")

@@ -5,6 +5,7 @@
 mod access_log;
 mod auth;
 mod corrupt;
+mod discovery;
 mod downgrade;
 mod download;
 mod floods;

@@ -237,6 +237,18 @@ fn checks_speak_as_etcd_does() {
             "--discovery-endpoints must not contain empty endpoints",
         ),
         (
+            &[
+                "--discovery-token=a",
+                "--discovery-endpoints=http://a:1",
+                "--discovery-request-timeout=0",
+            ],
+            "--discovery-request-timeout must be >0 (set to 0s)",
+        ),
+        (
+            &["--discovery-token=a", "--discovery-endpoints=http://a:1", "--discovery-cert=/x"],
+            "KeyFile and CertFile must both be present[key: , cert: /x]",
+        ),
+        (
             &["--listen-client-urls=http://127.0.0.1:1"],
             "--advertise-client-urls is required when --listen-client-urls is set explicitly",
         ),
