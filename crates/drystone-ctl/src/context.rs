@@ -7,6 +7,7 @@ use std::time::Duration;
 use drystone_client::{Client, Config, Credentials, Endpoint, Pair, TlsSettings};
 
 use crate::cli::Parsed;
+use crate::discovery::Discovery;
 use crate::exit::{Exit, Failure, call_message};
 use crate::io::{Io, read_line};
 use crate::print::{Answer, Format, Printer};
@@ -34,6 +35,8 @@ pub(crate) struct Settings {
     /// As they were given.
     pub(crate) endpoints: Vec<String>,
     pub(crate) printer: Printer,
+    /// Where `--discovery-srv` says that they are to be found, before those that were given.
+    discovery: Option<Discovery>,
     config: Config,
 }
 
@@ -106,7 +109,7 @@ impl Context<'_> {
         }
         config.credentials = self.credentials()?;
         let endpoints = self.flags.list("endpoints").to_vec();
-        Ok(Settings { endpoints, printer, config })
+        Ok(Settings { endpoints, printer, discovery: Discovery::asked(&self.flags), config })
     }
 
     /// A client of all endpoints.
@@ -116,7 +119,28 @@ impl Context<'_> {
         limit: Limit,
     ) -> Result<Session, Failure> {
         let settings = self.settings(formats, limit, false)?;
-        settings.session().await
+        self.open(&settings).await
+    }
+
+    /// A client of the servers that are to be found, or of all endpoints.
+    pub(crate) async fn open(&mut self, settings: &Settings) -> Result<Session, Failure> {
+        let endpoints = self.endpoints(settings).await?;
+        let client = settings.client(&endpoints).await?;
+        Ok(Session { client, printer: settings.printer })
+    }
+
+    /// The servers that are to be found; those that were given where none are.
+    pub(crate) async fn endpoints(&mut self, settings: &Settings) -> Result<Vec<String>, Failure> {
+        if let Some(discovery) = &settings.discovery {
+            let found = discovery.endpoints().await?;
+            for endpoint in found.ignored {
+                self.err(format!("ignoring discovered insecure endpoint {endpoint:?}"));
+            }
+            if !found.endpoints.is_empty() {
+                return Ok(found.endpoints);
+            }
+        }
+        Ok(settings.endpoints.clone())
     }
 
     fn environment(&mut self, watch: bool) -> Result<(), Failure> {
@@ -175,10 +199,6 @@ impl Context<'_> {
     /// What the flags say of TLS; `None` when they ask for none. An endpoint of `https` speaks
     /// it all the same.
     fn tls(&self) -> Result<Option<TlsSettings>, Failure> {
-        if !self.flags.text("discovery-srv").is_empty() {
-            let message = "--discovery-srv is not supported yet: give --endpoints";
-            return Err(Failure::new(Exit::BAD_CONNECTION, message));
-        }
         for name in ["cert", "key", "cacert"] {
             if self.flags.changed(name) && self.flags.text(name).is_empty() {
                 let message = format!("empty string is passed to --{name} option");
@@ -188,11 +208,13 @@ impl Context<'_> {
         let pair = Pair::of(self.flags.text("cert"), self.flags.text("key"))
             .map_err(|error| Failure::arguments(error.to_string()))?;
         let text = |name| Some(self.flags.text(name)).filter(|text| !text.is_empty());
+        // Servers that must speak TLS must also have a certificate for the domain.
+        let domain = text("discovery-srv").filter(|_| !self.flags.bool("insecure-discovery"));
         let settings = TlsSettings {
             client_pair: pair,
             trusted_ca: text("cacert").map(Into::into),
             skip_verify: self.flags.bool("insecure-skip-tls-verify"),
-            server_name: text("tls-server-name").map(str::to_owned),
+            server_name: text("tls-server-name").or(domain).map(str::to_owned),
             ..TlsSettings::default()
         };
         let wanted = settings != TlsSettings::default() || !self.flags.bool("insecure-transport");
@@ -255,12 +277,6 @@ fn positive(value: i64) -> Option<usize> {
 }
 
 impl Settings {
-    /// A client of all endpoints.
-    pub(crate) async fn session(&self) -> Result<Session, Failure> {
-        let client = self.client(&self.endpoints).await?;
-        Ok(Session { client, printer: self.printer })
-    }
-
     /// A client of some endpoints, with a token if there is a password.
     pub(crate) async fn client(&self, endpoints: &[String]) -> Result<Client, Failure> {
         let bad = |message: String| Failure::new(Exit::BAD_CONNECTION, message);

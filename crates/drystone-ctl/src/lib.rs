@@ -6,8 +6,7 @@
 //! messages and exit codes are etcdctl 3.7's, so that scripts carry over.
 //!
 //! # What it is not
-//! It has no discovery yet and says so. It does not have all of etcdctl's commands:
-//! `drystone ctl --help` lists those it has.
+//! It does not have all of etcdctl's commands: `drystone ctl --help` lists those it has.
 //!
 //! # Model
 //! A static tree of commands is walked by unambiguous prefixes; flags are read by pflag's
@@ -35,6 +34,7 @@ mod cli;
 mod commands;
 mod context;
 mod describe;
+mod discovery;
 mod exit;
 mod go;
 mod io;

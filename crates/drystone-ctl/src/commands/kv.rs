@@ -78,7 +78,7 @@ pub(crate) async fn get(context: &mut Context<'_>) -> Result<Exit, Failure> {
     if value_only && format != Format::Simple {
         return Err(Failure::arguments("print-value-only is only for `--write-out=simple`"));
     }
-    let session = settings.session().await?;
+    let session = context.open(&settings).await?;
     let response = if context.flags.bool("stream") {
         match session.client.range_stream(request).await {
             Ok(chunks) => chunks.merged().await,
@@ -172,7 +172,7 @@ pub(crate) async fn del(context: &mut Context<'_>) -> Result<Exit, Failure> {
         ));
         tokio::time::sleep(DEL_PAUSE).await;
     }
-    let session = settings.session().await?;
+    let session = context.open(&settings).await?;
     let response = session.client.delete_range(request).await.map_err(|e| Failure::call(&e))?;
     context.show(&session, Answer::Del(&response))?;
     Ok(Exit::SUCCESS)

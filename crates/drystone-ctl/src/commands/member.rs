@@ -95,7 +95,8 @@ pub(crate) async fn move_leader(context: &mut Context<'_>) -> Result<Exit, Failu
     };
     let to = go::parse_hex_u64(&String::from_utf8_lossy(target)).map_err(Failure::arguments)?;
     let settings = context.settings(CHANGES, Limit::Command, false)?;
-    for endpoint in &settings.endpoints {
+    let endpoints = context.endpoints(&settings).await?;
+    for endpoint in &endpoints {
         let client = settings.client(std::slice::from_ref(endpoint)).await?;
         let status = client.status(pb::StatusRequest {}).await.map_err(|e| Failure::call(&e))?;
         if status.header.unwrap_or_default().member_id != status.leader {
@@ -106,7 +107,7 @@ pub(crate) async fn move_leader(context: &mut Context<'_>) -> Result<Exit, Failu
         context.out(settings.printer.render(Answer::MoveLeader { from: status.leader, to }))?;
         return Ok(Exit::SUCCESS);
     }
-    let endpoints = settings.endpoints.join(" ");
+    let endpoints = endpoints.join(" ");
     Err(Failure::arguments(format!("no leader endpoint given at [{endpoints}]")))
 }
 

@@ -38,7 +38,7 @@ pub(crate) async fn watch(context: &mut Context<'_>) -> Result<Exit, Failure> {
         false => Some(order(&context.flags, &env).map_err(Failure::arguments)?),
     };
     let settings = context.settings(RPC, Limit::None, true)?;
-    let session = settings.session().await?;
+    let session = context.open(&settings).await?;
     let mut running = Running::new();
     match order {
         Some(order) => {
