@@ -55,6 +55,8 @@ struct Function {
     id: u64,
     #[prost(int64, tag = "2")]
     name: i64,
+    #[prost(int64, tag = "4")]
+    file: i64,
 }
 
 impl Profile {
@@ -70,6 +72,18 @@ impl Profile {
         };
         let samples = self.sample.iter().filter(|sample| sample.location.iter().any(stands_in));
         samples.map(|sample| sample.value[0]).sum()
+    }
+
+    /// Files of the functions that were interrupted.
+    fn files_at_the_top(&self) -> Vec<&str> {
+        let tops = self.sample.iter().filter_map(|sample| sample.location.first());
+        let top = |id: &u64| self.location.iter().find(|location| location.id == *id).unwrap();
+        let lines = tops.flat_map(|id| &top(id).line);
+        let file = |line: &Line| {
+            let function = self.function.iter().find(|function| function.id == line.function);
+            self.strings[usize::try_from(function.unwrap().file).unwrap()].as_str()
+        };
+        lines.map(file).collect()
     }
 }
 
@@ -112,6 +126,8 @@ async fn the_profile_says_where_the_processor_was_and_is_taken_one_at_a_time() {
             let all: i64 = profile.sample.iter().map(|sample| sample.value[0]).sum();
             let of_it = profile.samples_in("busy_for_the_profile");
             assert!(of_it <= all);
+            let files = profile.files_at_the_top();
+            assert!(!files.iter().any(|file| file.contains("/backtrace-")), "{files:?}");
             // The thread may have had no processor in that second.
             if of_it > 0 {
                 return;

@@ -9,6 +9,8 @@ use std::io::Write as _;
 use std::time::SystemTime;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
+/// Parts of the names of the files that walk a stack.
+const WALKERS: [&str; 2] = ["/backtrace-", "/pprof-"];
 
 #[derive(Clone, PartialEq, Message)]
 struct Profile {
@@ -133,7 +135,8 @@ impl Tables {
     }
 
     fn sample(&mut self, stack: &Frames, count: i64, cpu_nanos: i64) -> Sample {
-        let frames = stack.frames.iter().filter(|symbols| !symbols.is_empty());
+        let frames = stack.frames.iter().skip_while(|symbols| walks(symbols));
+        let frames = frames.filter(|symbols| !symbols.is_empty());
         let location_id = frames.map(|symbols| self.location(symbols)).collect();
         let thread = stack.thread_name_or_id();
         let label = Label { key: self.string("thread"), str: self.string(&thread) };
@@ -168,6 +171,15 @@ impl Tables {
         self.strings.insert(text.to_owned(), place);
         place
     }
+}
+
+/// Whether a place belongs to the walk of the stack itself, whose frames come first.
+fn walks(symbols: &[Symbol]) -> bool {
+    let is_of_the_walk = |symbol: &Symbol| {
+        let file = symbol.filename();
+        WALKERS.iter().any(|part| file.contains(part))
+    };
+    symbols.iter().any(is_of_the_walk)
 }
 
 fn in_order(strings: HashMap<String, i64>) -> Vec<String> {
