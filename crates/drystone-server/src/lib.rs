@@ -68,6 +68,7 @@ mod lock;
 mod logging;
 mod long;
 mod maintenance;
+mod memory;
 mod metrics;
 mod milestones;
 mod observe;

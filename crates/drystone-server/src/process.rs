@@ -57,6 +57,9 @@ pub(crate) fn run(config: Config, runtime: tokio::runtime::Runtime) -> ExitCode 
 }
 
 async fn run_until_told(config: Config) -> anyhow::Result<Ended> {
+    if config.lock_memory {
+        crate::memory::lock()?;
+    }
     let mut signals = Signals::new()?;
     // A start may wait for other members; who gives up on it is not kept waiting.
     let server = tokio::select! {

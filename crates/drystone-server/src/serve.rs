@@ -96,11 +96,12 @@ impl Server {
         tls::prepare(&mut config)?;
         let faces = tls::Faces::open(&config)?;
         milestones::configuring_listeners(&config);
-        let peers = tls::bind(&config.listen_peer_urls, "--listen-peer-urls").await?;
-        let clients = tls::bind(&config.listen_client_urls, "--listen-client-urls").await?;
+        let reuse_port = config.reuse_port;
+        let peers = tls::bind(&config.listen_peer_urls, "--listen-peer-urls", reuse_port)?;
+        let clients = tls::bind(&config.listen_client_urls, "--listen-client-urls", reuse_port)?;
         let http_urls = &config.listen_client_http_urls;
-        let http = tls::bind(http_urls, "--listen-client-http-urls").await?;
-        let probes = tls::bind(&config.listen_metrics_urls, "--listen-metrics-urls").await?;
+        let http = tls::bind(http_urls, "--listen-client-http-urls", reuse_port)?;
+        let probes = tls::bind(&config.listen_metrics_urls, "--listen-metrics-urls", reuse_port)?;
         let addresses = Addresses {
             clients: addresses(&clients)?,
             http: addresses(&http)?,
@@ -479,6 +480,8 @@ fn connect(
     };
     let mut config = drystone_peer::Config::new(shared.member, shared.cluster);
     config.peer_urls = parse(&shared.config.initial_advertise_peer_urls);
+    config.read_timeout = shared.config.raft_read_timeout;
+    config.write_timeout = shared.config.raft_write_timeout;
     let handler = PeerHandler { shared: Arc::downgrade(shared), layout: layout.clone() };
     let transport = Transport::new(config, Arc::new(handler), dialer)?;
     follow(&transport, membership);

@@ -95,9 +95,14 @@ const STORAGE: &[Flag] = &[
     idle("grpc-keepalive-min-time", Kind::Duration, "5s", "clients may ping as often as they like"),
     used("grpc-keepalive-interval", Kind::Duration, "2h", "how often an idle client is pinged"),
     used("grpc-keepalive-timeout", Kind::Duration, "20s", "how long a pinged client may be silent"),
-    refused("socket-reuse-port", Kind::Bool, "false", "SO_REUSEPORT is not served yet"),
+    used(
+        "socket-reuse-port",
+        Kind::Bool,
+        "false",
+        "set SO_REUSEPORT, so that others who do may listen on the same ports",
+    ),
     idle("socket-reuse-address", Kind::Bool, "false", "listeners always set SO_REUSEADDR"),
-    idle("memory-mlock", Kind::Bool, "false", NO_BBOLT),
+    used("memory-mlock", Kind::Bool, "false", "keep the whole process out of swap"),
     refused("unsafe-no-fsync", Kind::Bool, "false", "Drystone does not answer before a sync"),
     used("force-new-cluster", Kind::Bool, "false", "go on alone: forget all other members"),
     idle("bootstrap-defrag-threshold-megabytes", Kind::Uint, "0", "there is nothing to defragment"),
@@ -152,8 +157,18 @@ const STORAGE: &[Flag] = &[
         "5s",
         "how often a downgrade is looked at; 0 never",
     ),
-    idle("raft-read-timeout", Kind::Duration, "5s", "peer connections use 5s"),
-    idle("raft-write-timeout", Kind::Duration, "5s", "peer connections use 5s"),
+    used(
+        "raft-read-timeout",
+        Kind::Duration,
+        "5s",
+        "how long another member that owes bytes may be silent; at least 5s",
+    ),
+    used(
+        "raft-write-timeout",
+        Kind::Duration,
+        "5s",
+        "how long another member may take no bytes; at least 5s",
+    ),
 ];
 
 const LISTENERS: &[Flag] = &[

@@ -97,6 +97,14 @@ pub struct Config {
     pub advertise_client_urls: Vec<String>,
     /// URLs under which other members reach this one.
     pub initial_advertise_peer_urls: Vec<String>,
+    /// Longest silence of another member that owes bytes; at least five seconds.
+    pub raft_read_timeout: Duration,
+    /// Longest time for which another member may take no byte; at least five seconds.
+    pub raft_write_timeout: Duration,
+    /// Whether others may listen on the same ports, if they ask for it too.
+    pub reuse_port: bool,
+    /// Whether the process keeps its memory out of swap.
+    pub lock_memory: bool,
     /// How the members of a new cluster are found.
     pub bootstrap: Bootstrap,
     /// Names and sorted peer URLs of the members a new cluster starts with; none before they are

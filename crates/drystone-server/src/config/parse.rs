@@ -23,6 +23,9 @@ const QUOTA_BYTES_DEFAULT: i64 = 2 * 1024 * 1024 * 1024;
 const WARNING_UNARY_REQUEST_DEFAULT: Duration = Duration::from_millis(300);
 /// The shortest interval of progress notices, as in etcd.
 const PROGRESS_INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// The shortest deadline on connections of members, as in etcd: a silent stream carries a
+/// heartbeat every third of it.
+const RAFT_TIMEOUT_MIN: Duration = Duration::from_secs(5);
 
 /// Reads a command line (without the program's name) and the environment.
 ///
@@ -142,6 +145,10 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
             notes,
         ),
         initial_advertise_peer_urls: peer_urls,
+        raft_read_timeout: raft_timeout(values, "raft-read-timeout", notes),
+        raft_write_timeout: raft_timeout(values, "raft-write-timeout", notes),
+        reuse_port: values.bool("socket-reuse-port"),
+        lock_memory: values.bool("memory-mlock"),
         initial_cluster_state: match values.text("initial-cluster-state") {
             "existing" => ClusterState::Existing,
             _ => ClusterState::New,
@@ -207,6 +214,15 @@ pub(super) fn build(values: &Values, notes: &mut Vec<Note>) -> Result<Config, Us
         block_cache_bytes: values.size("block-cache-bytes"),
         write_buffer_bytes: values.size("write-buffer-bytes"),
     })
+}
+
+/// A deadline on connections of members, raised to the least there is, as in etcd.
+fn raft_timeout(values: &Values, name: &str, notes: &mut Vec<Note>) -> Duration {
+    let given = values.duration(name);
+    if given < RAFT_TIMEOUT_MIN {
+        notes.push(Note::info(format!("{name} increased to minimum value: 5s")));
+    }
+    given.max(RAFT_TIMEOUT_MIN)
 }
 
 /// A cost that bcrypt does not have is replaced by the default one, as in etcd.

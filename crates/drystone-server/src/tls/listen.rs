@@ -11,10 +11,12 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
 /// How often a silent connection is probed by the system (etcd: 30 s).
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// Connections that may wait to be accepted; the system may hold it to fewer.
+const BACKLOG: u32 = 4096;
 /// The first byte of a TLS record that carries a greeting; no line of HTTP begins with it.
 const HANDSHAKE_RECORD: u8 = 22;
 
@@ -158,11 +160,12 @@ pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Binds a socket for each address of `urls`, which a flag gave.
+/// Binds a socket for each address of `urls`, which a flag gave. With `reuse_port` other sockets
+/// may be bound to the same port, if they ask for it too; Unix sockets have none.
 ///
 /// # Errors
 /// What cannot be bound, and why.
-pub(crate) async fn bind(urls: &[String], flag: &str) -> anyhow::Result<Vec<Bound>> {
+pub(crate) fn bind(urls: &[String], flag: &str, reuse_port: bool) -> anyhow::Result<Vec<Bound>> {
     let mut places: BTreeMap<&str, (bool, bool, &String)> = BTreeMap::new();
     for url in urls {
         let place = place(url);
@@ -180,7 +183,7 @@ pub(crate) async fn bind(urls: &[String], flag: &str) -> anyhow::Result<Vec<Boun
         } else {
             let address =
                 bind_address(url).map_err(|reason| anyhow::anyhow!("{flag}: {reason}"))?;
-            TcpListener::bind(address).await.map(Socket::Tcp)
+            tcp(address, reuse_port)
         };
         let socket = socket.with_context(|| format!("{flag}: cannot listen on {url}"))?;
         all.push(Bound { socket, is_clear, is_secure });
@@ -196,6 +199,16 @@ fn is_unix(url: &str) -> bool {
 fn place(url: &str) -> &str {
     let place = url.split_once("://").map_or(url, |(_, place)| place);
     if place == url { url.split_once(':').map_or(url, |(_, place)| place) } else { place }
+}
+
+/// `SO_REUSEADDR` is always set: a server that is started again need not wait until the
+/// connections of the last one are forgotten.
+fn tcp(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(reuse_port)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG).map(Socket::Tcp)
 }
 
 fn unix(path: &Path) -> io::Result<Socket> {

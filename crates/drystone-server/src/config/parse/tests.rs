@@ -326,3 +326,15 @@ fn no_two_flags_share_a_name_or_a_variable() {
         assert!(default.is_empty() || flag.kind.check(default).is_ok(), "{}", flag.name);
     }
 }
+
+#[test]
+fn deadlines_on_members_are_raised_to_the_least_and_not_lowered() {
+    let words = ["--raft-read-timeout=7s", "--raft-write-timeout=1s"];
+    let (config, notes) = run(&words, &[]).unwrap();
+    assert_eq!(config.raft_read_timeout, Duration::from_secs(7));
+    assert_eq!(config.raft_write_timeout, RAFT_TIMEOUT_MIN);
+    let raised = "increased to minimum value: 5s";
+    let told: Vec<_> = notes.iter().filter(|note| note.message.ends_with(raised)).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].message.starts_with("raft-write-timeout"), "{told:?}");
+}
