@@ -79,7 +79,15 @@ const WALL: &[(&str, &[&str])] = &[
     ("drystone-bench", &["drystone-types", "drystone-api", "drystone-client"]),
     (
         "drystone",
-        &["drystone-server", "drystone-ctl", "drystone-bench", "drystone-client", "drystone-api"],
+        &[
+            "drystone-server",
+            "drystone-ctl",
+            "drystone-bench",
+            "drystone-client",
+            "drystone-api",
+            // In tests: certificates.
+            "drystone-tls",
+        ],
     ),
     ("drystone-judge", &["drystone-types", "drystone-api"]),
     (

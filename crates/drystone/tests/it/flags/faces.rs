@@ -3,10 +3,7 @@
 use super::WAYS;
 use super::server::{Running, free};
 use super::wire::{ask, get, post};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
+use drystone_tls::testing::{Authority, Order};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -50,20 +47,11 @@ fn ports_of_http_and_their_rules_are_as_given_in_every_way() {
 
 /// An authority and a certificate of it, for servers and clients of this machine; their files.
 fn certificates(folder: &Path) {
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "authority");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let key = KeyPair::generate().unwrap();
-    std::fs::write(folder.join("ca"), params.self_signed(&key).unwrap().pem()).unwrap();
-    let issuer = Issuer::new(params, key);
-    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    params.extended_key_usages =
-        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    let key = KeyPair::generate().unwrap();
-    std::fs::write(folder.join("key"), key.serialize_pem()).unwrap();
-    let cert = params.signed_by(&key, &issuer).unwrap();
-    std::fs::write(folder.join("cert"), cert.pem()).unwrap();
+    let authority = Authority::new("authority");
+    let issued = authority.issue(&Order::default());
+    for (name, text) in [("ca", &authority.pem), ("cert", &issued.cert), ("key", &issued.key)] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
 }
 
 #[test]
