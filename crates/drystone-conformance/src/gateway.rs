@@ -37,6 +37,7 @@ const STORIES: &[(&str, &str)] = &[
     ("lock", include_str!("../testdata/gateway/lock.txt")),
     ("maintenance", include_str!("../testdata/gateway/maintenance.txt")),
     ("mapping", include_str!("../testdata/gateway/mapping.txt")),
+    ("paths", include_str!("../testdata/gateway/paths.txt")),
     ("watch", include_str!("../testdata/gateway/watch.txt")),
 ];
 

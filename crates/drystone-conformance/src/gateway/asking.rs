@@ -47,11 +47,11 @@ async fn exchange(address: &str, case: &Case, names: &Names) -> anyhow::Result<A
     Ok(Answer { head, body })
 }
 
-/// Status, type, whether the call's own type is passed on, and how to sign in.
+/// Status, type, whether the call's own type is passed on, how to sign in, and where else to ask.
 fn head(answer: &http::Response<Incoming>) -> String {
     let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
     let mut head = answer.status().as_u16().to_string();
-    for name in ["content-type", "grpc-metadata-content-type", "www-authenticate"] {
+    for name in ["content-type", "grpc-metadata-content-type", "www-authenticate", "location"] {
         if let Some(value) = header(name) {
             head.push(' ');
             head.push_str(if name.starts_with("grpc-") { "grpc" } else { value });
