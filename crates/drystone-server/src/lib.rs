@@ -106,6 +106,7 @@ pub use logging::{OpenError, flush as flush_log, start as start_logging};
 pub use observe::{Load, Observer};
 pub use serve::Server;
 
+use config::tell;
 use std::process::ExitCode;
 
 /// The version of etcd whose behaviour this server has, as clients ask for it.
@@ -126,11 +127,8 @@ pub fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
     let (config, notes) = match parse(words, variables()) {
         Ok(Parsed::Run { config, notes }) => (*config, notes),
         Ok(Parsed::Print(text)) => {
-            eprint!("{}", text.stderr);
-            #[expect(clippy::print_stdout, reason = "this is what was asked for")]
-            {
-                print!("{}", text.stdout);
-            }
+            tell(std::io::stderr(), &text.stderr);
+            tell(std::io::stdout(), &text.stdout);
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -172,10 +170,7 @@ pub fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
 /// nothing. Returns the exit code that a server would have ended with, or 0.
 pub fn check_config(words: impl IntoIterator<Item = String>) -> ExitCode {
     let (text, code) = report(words, variables());
-    #[expect(clippy::print_stdout, reason = "this is what was asked for")]
-    {
-        print!("{text}");
-    }
+    tell(std::io::stdout(), &text);
     ExitCode::from(code)
 }
 

@@ -38,6 +38,7 @@ pub use spans::Tracing;
 pub use tls::TlsConfig;
 pub use urls::{bind_address, parse_urls};
 pub(crate) use urls::{check_urls, split_host_port};
+pub(crate) use usage::tell;
 pub use usage::{Parsed, Printout, UsageError};
 
 use drystone_auth::TokenSpec;

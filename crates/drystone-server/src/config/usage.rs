@@ -4,6 +4,7 @@ use super::Config;
 use super::help::USAGE;
 use super::note::Note;
 use std::fmt;
+use std::io::Write;
 
 /// What a command line asks for.
 #[derive(Debug)]
@@ -117,8 +118,8 @@ impl UsageError {
             }
         }
         match &self.telling {
-            Telling::Usage => eprintln!("{self}\n{USAGE}"),
-            Telling::Plain => eprintln!("{self}"),
+            Telling::Usage => tell(std::io::stderr(), &format!("{self}\n{USAGE}\n")),
+            Telling::Plain => tell(std::io::stderr(), &format!("{self}\n")),
             Telling::Shadowed(variable) => {
                 tracing::error!("environment-variable" = variable, "{}", self.message);
             }
@@ -141,4 +142,10 @@ impl fmt::Display for UsageError {
             (_, None) => write!(f, "{}", self.message),
         }
     }
+}
+
+/// Writes a text to whoever asked for it. That he reads no further (`drystone --help | head`)
+/// changes nothing about how the program ends.
+pub(crate) fn tell(mut to: impl Write, text: &str) {
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
 }

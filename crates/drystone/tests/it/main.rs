@@ -5,7 +5,7 @@
 mod flags;
 mod packaging;
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn drystone(words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drystone"));
@@ -45,6 +45,19 @@ fn a_bad_flag_ends_with_etcds_code_and_says_what_would_be_right() {
     assert_eq!(refused.status.code(), Some(1));
     let text = String::from_utf8(refused.stderr).unwrap();
     assert!(text.contains("--unsafe-no-fsync=true cannot be served"), "{text}");
+}
+
+/// `drystone --help | head` and a refusal piped into something that ends once ended in a panic.
+#[test]
+fn a_reader_that_goes_away_changes_no_exit_code() {
+    for (words, code) in [(["--frob=1"].as_slice(), 2), (&["--help"], 0), (&["config", "check"], 0)]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_drystone"));
+        command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{words:?}");
+    }
 }
 
 #[test]
