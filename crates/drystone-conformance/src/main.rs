@@ -6,6 +6,7 @@ mod verbs;
 use anyhow::Context as _;
 use clap::Parser;
 use drystone_conformance::commands::Runner;
+use drystone_conformance::gateway;
 use drystone_conformance::harness::Program;
 use drystone_conformance::random;
 use drystone_conformance::{Comparison, Report};
@@ -27,7 +28,7 @@ struct Args {
     /// The etcd binary. Otherwise $ETCD_BIN, Debian's, or the first in PATH.
     #[arg(long)]
     etcd: Option<PathBuf>,
-    /// Run these tables only: commands, rows, sequences, random, rpcs.
+    /// Run these tables only: commands, rows, gateway, sequences, random, rpcs.
     #[arg(long, value_delimiter = ',')]
     table: Vec<String>,
     /// Run only stories and rows whose names hold this.
@@ -61,11 +62,12 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     let rows: usize = report.commands.iter().map(|(_, findings)| findings.len()).sum();
     eprintln!(
-        "{} with {}: {} command cases, {} rows, {} sequences, {} fault(s)",
+        "{} with {}: {} command cases, {} rows, {} of JSON, {} sequences, {} fault(s)",
         report.drystone,
         report.etcd,
         rows,
         report.rows.len(),
+        report.gateway.len(),
         report.sequences.len(),
         faults.len()
     );
@@ -96,6 +98,13 @@ async fn run(args: &Args) -> anyhow::Result<Report> {
         for members in &args.members {
             let findings = comparison.commands(&runner, *members, &args.only).await?;
             report.commands.push((*members, findings));
+        }
+    }
+    if wanted("gateway") {
+        let stories = gateway::stories()?;
+        for story in stories.iter().filter(|story| story.name.contains(&args.only)) {
+            let of_it = gateway::compare(&comparison.drystone, &comparison.etcd, story).await?;
+            report.gateway.extend(of_it);
         }
     }
     if wanted("sequences") {

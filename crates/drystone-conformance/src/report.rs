@@ -18,6 +18,8 @@ pub struct Report {
     pub commands: Vec<(usize, Vec<Finding>)>,
     /// The gRPC table.
     pub rows: Vec<Finding>,
+    /// The JSON table.
+    pub gateway: Vec<Finding>,
     /// The sequences.
     pub sequences: Vec<Finding>,
     /// The random stream.
@@ -32,7 +34,8 @@ impl Report {
         let commands = self.commands.iter().flat_map(|(members, findings)| {
             findings.iter().map(move |finding| (format!("etcdctl, {members} member(s), "), finding))
         });
-        let rest = self.rows.iter().chain(&self.sequences).map(|finding| (String::new(), finding));
+        let rest = self.rows.iter().chain(&self.gateway).chain(&self.sequences);
+        let rest = rest.map(|finding| (String::new(), finding));
         let mut faults: Vec<String> = commands
             .chain(rest)
             .filter_map(|(place, finding)| match &finding.verdict {
@@ -56,6 +59,7 @@ impl Report {
         self.deviations(&mut page);
         self.command_table(&mut page);
         findings(&mut page, "gRPC", &self.rows, GRPC);
+        findings(&mut page, "JSON over HTTP", &self.gateway, JSON);
         findings(&mut page, "Where etcd falls", &self.sequences, SEQUENCES);
         self.random(&mut page);
         page
@@ -90,6 +94,7 @@ impl Report {
             line(format!("etcdctl, {members} member(s)"), count(&mut table.iter()));
         }
         line("gRPC".into(), count(&mut self.rows.iter()));
+        line("JSON over HTTP".into(), count(&mut self.gateway.iter()));
         line("sequences".into(), count(&mut self.sequences.iter()));
         page.push('\n');
     }
@@ -290,6 +295,11 @@ sizes, versions and durations. The cases are text, in \
 const GRPC: &str = "\
 Calls whose answers are known from etcd 3.7.1. Drystone must answer exactly those; so must the \
 etcd at hand, unless the row says otherwise.\n";
+const JSON: &str = "\
+Requests under `/v3/`, each path's wrong methods, refusals and streams among them, whose answers \
+were recorded from etcd 3.7.1. Drystone must answer the same bytes, numbers of the moment aside; so \
+must the etcd at hand, unless the row says otherwise. The shapes of refusals before etcd 3.6 are \
+translated. The cases are text, in `crates/drystone-conformance/testdata/gateway/`.\n";
 const SEQUENCES: &str = "\
 Sequences of requests, on three Drystone members. Afterwards every member must be alive, all must \
 answer the same and have equal hashes, and must still do so after each was stopped and started, \

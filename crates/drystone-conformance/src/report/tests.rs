@@ -50,12 +50,18 @@ fn expected() -> String {
         let (group, name) = row.name.split_once(": ").unwrap_or(("", row.name));
         same(group, name)
     });
+    let gateway = crate::gateway::stories().unwrap();
+    let gateway = gateway.iter().flat_map(|story| {
+        let group = format!("gateway, {}", story.name);
+        story.cases.iter().map(move |case| same(&group, &case.name))
+    });
     let sequences = crate::sequences::SEQUENCES.iter().map(|row| same("sequence", row.name));
     let rpcs =
         crate::rpcs::names().into_iter().map(|name| (name, Presence::There, Presence::There));
     Report {
         commands: vec![(1, stories.iter().flat_map(cases).collect())],
         rows: rows.collect(),
+        gateway: gateway.collect(),
         sequences: sequences.collect(),
         rpcs: rpcs.collect(),
         ..Report::default()
