@@ -25,6 +25,9 @@ enum Verb {
     /// The leader's disk stands still under load: it must lose the leadership within two election
     /// timeouts, and come back when the disk does. Needs root and loop devices.
     FrozenLeader(FrozenArgs),
+    /// A server's transport is attacked in every way known, and its memory and an honest client's
+    /// p99 are held to bounds.
+    Siege(SiegeArgs),
     /// A large store is listed, in chunks and at once, and the server's memory watched.
     List(ListArgs),
 }
@@ -92,6 +95,21 @@ struct FrozenArgs {
     /// Seconds that the disk stands still.
     #[arg(long, default_value_t = 12)]
     seconds: u64,
+}
+
+#[derive(clap::Args)]
+struct SiegeArgs {
+    #[command(flatten)]
+    built: Built,
+    /// Seconds of each stretch of calm and of attack.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Stretches of each attack.
+    #[arg(long, default_value_t = 2)]
+    rounds: u32,
+    /// Run only attacks whose names hold this.
+    #[arg(long, default_value = "")]
+    only: String,
 }
 
 #[derive(clap::Args)]
@@ -172,6 +190,14 @@ pub(crate) fn run(args: &Args, root: &Path) -> anyhow::Result<()> {
             runner(root, !args.built.debug, "frozen-leader", &binary)
                 .words(&format!("--seconds {}", args.seconds))
                 .run()
+        }
+        Verb::Siege(args) => {
+            let binary = args.built.binary(root)?;
+            let step = runner(root, !args.built.debug, "siege", &binary)
+                .words(&format!("--seconds {} --rounds {}", args.seconds, args.rounds));
+            let only = !args.only.is_empty();
+            let step = if only { step.word("--only").word(&args.only) } else { step };
+            step.run()
         }
         Verb::List(args) => {
             let binary = args.built.binary(root)?;

@@ -1,10 +1,16 @@
-//! Bounds on the bytes of requests that are in the server at once: of one connection, and of
-//! all together.
+//! Bounds on the bytes of calls that are in the server at once: of one connection, and of all
+//! together.
 //!
-//! A request counts from its head until it is answered, with what the call itself costs: a client
-//! may open any number of calls and send nothing on them. Bytes that a client has sent and nobody
-//! has read yet are bounded by HTTP/2's windows. Of streams of requests (watches, keep-alives)
-//! only the heads are counted: each is read a message at a time.
+//! A call counts from its head until its answer was taken, with what the call itself costs: a
+//! client may open any number of calls and send nothing on them, or let no answer go. Of answers
+//! that count is what the transport holds and what is ready to follow it. Bytes that a client has
+//! sent and nobody has read yet are bounded by HTTP/2's windows. Of streams of requests (watches,
+//! keep-alives) only the heads are counted: each is read a message at a time.
+//!
+//! No connection has more than a share of what is left, so that however many hold what they can,
+//! something is left for the next: sixteen greedy ones leave a fifth of all to the others. And its
+//! calls begin in the first half of its share, so that there is room for what comes of them: else
+//! work would be done for answers that are refused.
 
 use crate::connection::OfConnection;
 use bytes::Bytes;
@@ -21,10 +27,12 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-/// Bytes of requests that one connection may have in the server.
-const CONNECTION_REQUEST_BYTES_MAX: usize = 64 << 20;
-/// Bytes of requests that all connections together may have in the server.
-const ALL_REQUEST_BYTES_MAX: usize = 512 << 20;
+/// Bytes of calls that one connection may have in the server.
+const CONNECTION_BYTES_MAX: usize = 128 << 20;
+/// Bytes of calls that all connections together may have in the server.
+const ALL_BYTES_MAX: usize = 512 << 20;
+/// The part of what is left that one connection may have: one in so many.
+const SHARE: usize = 4;
 /// Bytes that a call costs beside its headers: its task, its stream and their buffers.
 const CALL_BYTES: usize = 2 << 10;
 /// Bytes that a header costs beside its name and value (RFC 9113, 6.5.2).
@@ -41,22 +49,34 @@ const STREAMS: [&str; 4] = [
 /// A number of bytes that can be taken and given back.
 #[derive(Debug)]
 pub(crate) struct Budget {
+    bytes_max: usize,
     left: AtomicUsize,
 }
 
 impl Budget {
     fn of(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { left: AtomicUsize::new(bytes_max) })
+        Arc::new(Self { bytes_max, left: AtomicUsize::new(bytes_max) })
     }
 
     /// The budget of a new connection.
     pub(crate) fn of_connection() -> Arc<Self> {
-        Self::of(CONNECTION_REQUEST_BYTES_MAX)
+        Self::of(CONNECTION_BYTES_MAX)
     }
 
-    fn take(&self, bytes: usize) -> bool {
-        let less = |left: usize| left.checked_sub(bytes);
+    /// Takes bytes while no more than `used_max` are in use then.
+    fn take(&self, bytes: usize, used_max: usize) -> bool {
+        let least = self.bytes_max.saturating_sub(used_max);
+        let less = |left: usize| left.checked_sub(bytes).filter(|left| *left >= least);
         self.left.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok()
+    }
+
+    fn used(&self) -> usize {
+        self.bytes_max - self.left.load(Ordering::Acquire)
+    }
+
+    /// What a connection may use while `all` has so much left.
+    fn share(&self, all: &Self) -> usize {
+        self.bytes_max.min(all.left.load(Ordering::Acquire) / SHARE)
     }
 
     fn give(&self, bytes: usize) {
@@ -64,7 +84,7 @@ impl Budget {
     }
 }
 
-/// What one request has taken, given back when it is gone.
+/// What one call has taken, given back when it is gone.
 #[derive(Debug)]
 struct Taken {
     bytes: AtomicUsize,
@@ -73,20 +93,36 @@ struct Taken {
 }
 
 impl Taken {
+    /// Takes what a call begins with.
+    fn begin(&self, bytes: usize) -> bool {
+        self.take(bytes, 2)
+    }
+
     fn more(&self, bytes: usize) -> bool {
-        if let Some(connection) = &self.connection
-            && !connection.take(bytes)
-        {
+        self.take(bytes, 1)
+    }
+
+    /// Takes bytes while the connection uses no more then than its share by `part`.
+    fn take(&self, bytes: usize, part: usize) -> bool {
+        if !self.all.take(bytes, self.all.bytes_max) {
             return false;
         }
-        if !self.all.take(bytes) {
-            if let Some(connection) = &self.connection {
-                connection.give(bytes);
-            }
+        if let Some(connection) = &self.connection
+            && !connection.take(bytes, connection.share(&self.all) / part)
+        {
+            self.all.give(bytes);
             return false;
         }
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
         true
+    }
+
+    fn less(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        if let Some(connection) = &self.connection {
+            connection.give(bytes);
+        }
+        self.all.give(bytes);
     }
 }
 
@@ -100,7 +136,7 @@ impl Drop for Taken {
     }
 }
 
-/// Refuses requests whose bytes find no room, as they come in.
+/// Refuses calls whose bytes find no room, as they come in or go out.
 #[derive(Clone, Debug)]
 pub(crate) struct Brakes {
     all: Arc<Budget>,
@@ -109,13 +145,17 @@ pub(crate) struct Brakes {
 impl Brakes {
     /// Brakes that all listeners of a server share.
     pub(crate) fn new() -> Self {
-        Self { all: Budget::of(ALL_REQUEST_BYTES_MAX) }
+        Self { all: Budget::of(ALL_BYTES_MAX) }
     }
 
-    /// Bytes of requests that are in the server, and how many there may be.
+    /// Bytes of calls that are in the server, and how many there may be.
     pub(crate) fn bytes(&self) -> (usize, usize) {
-        let left = self.all.left.load(Ordering::Acquire);
-        (ALL_REQUEST_BYTES_MAX - left, ALL_REQUEST_BYTES_MAX)
+        (self.all.used(), self.all.bytes_max)
+    }
+
+    /// Whether no call of a connection may begin now.
+    pub(crate) fn is_crowded(&self, connection: &Budget) -> bool {
+        connection.used() > connection.share(&self.all) / 2
     }
 }
 
@@ -153,10 +193,10 @@ where
         let connection = request.extensions().get::<OfConnection>();
         let taken = Arc::new(Taken {
             bytes: AtomicUsize::new(0),
-            connection: connection.map(|connection| connection.requests.clone()),
+            connection: connection.map(|connection| connection.calls.clone()),
             all: self.all.clone(),
         });
-        if !taken.more(head_bytes(&request)) {
+        if !taken.begin(head_bytes(&request)) {
             let refusal = Status::from(EtcdError::RequestTooManyRequests).into_http();
             return Box::pin(std::future::ready(Ok(refusal)));
         }
@@ -168,11 +208,29 @@ where
         };
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = answer.await;
-            drop(taken);
-            answer
+            let Ok(answer) = answer.await;
+            Ok(kept(answer, taken))
         })
     }
+}
+
+/// An answer that counts until it was taken.
+fn kept(answer: Response<Body>, taken: Arc<Taken>) -> Response<Body> {
+    if answer.body().is_end_stream() {
+        return answer;
+    }
+    let (parts, body) = answer.into_parts();
+    let ready = ready_bytes(&body);
+    let mut body = Kept { body, taken, held: 0, last: 0 };
+    if !body.hold(ready) {
+        return Status::from(EtcdError::RequestTooManyRequests).into_http();
+    }
+    Response::from_parts(parts, Body::new(body))
+}
+
+/// Bytes of an answer that wait in memory.
+fn ready_bytes(body: &Body) -> usize {
+    usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX)
 }
 
 /// What a call costs before anything of its body came.
@@ -217,131 +275,62 @@ impl HttpBody for Counted {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::connection::FarEnd;
-    use http_body_util::{BodyExt as _, Full};
-    use tokio::sync::Notify;
+/// An answer's body that counts what the transport holds of it, and what is ready to follow.
+struct Kept {
+    body: Body,
+    taken: Arc<Taken>,
+    /// What is counted beyond [`CALL_BYTES`], which small answers keep to.
+    held: usize,
+    /// Bytes of the piece that the transport was given last: it asks for the next one before it
+    /// has written this one.
+    last: usize,
+}
 
-    /// Reads a request whole and keeps it until it is told to answer; or says why it could not.
-    #[derive(Clone)]
-    struct Keeping(Arc<Notify>);
-
-    impl Service<Request<Body>> for Keeping {
-        type Response = Response<Body>;
-        type Error = Infallible;
-        type Future = Answer;
-
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-            Poll::Ready(Ok(()))
+impl Kept {
+    /// Counts so many bytes from now on.
+    fn hold(&mut self, bytes: usize) -> bool {
+        let held = bytes.saturating_sub(CALL_BYTES);
+        if held > self.held && !self.taken.more(held - self.held) {
+            return false;
         }
-
-        fn call(&mut self, request: Request<Body>) -> Answer {
-            let answer = self.0.clone();
-            Box::pin(async move {
-                match request.into_body().collect().await {
-                    Ok(_) => answer.notified().await,
-                    Err(status) => return Ok(status.into_http()),
-                }
-                Ok(Status::ok("").into_http())
-            })
+        if held < self.held {
+            self.taken.less(self.held - held);
         }
-    }
-
-    /// A request that costs so many bytes in all.
-    fn request(path: &str, bytes: usize, connection: &OfConnection) -> Request<Body> {
-        let mut request = Request::builder().uri(path).body(Body::empty()).unwrap();
-        let body = Bytes::from(vec![0; bytes - head_bytes(&request)]);
-        *request.body_mut() = Body::new(Full::new(body));
-        request.extensions_mut().insert(connection.clone());
-        request
-    }
-
-    fn connection(bytes_max: usize) -> OfConnection {
-        let far_end = Arc::new(FarEnd::in_clear(None));
-        OfConnection { far_end, requests: Budget::of(bytes_max) }
-    }
-
-    fn refused(answer: &Response<Body>) -> bool {
-        let status = Status::from_header_map(answer.headers()).unwrap();
-        let text = "etcdserver: too many requests";
-        assert!(status.code() == tonic::Code::Ok || status.message() == text, "{status}");
-        status.message() == text
-    }
-
-    const PUT: &str = "/etcdserverpb.KV/Put";
-
-    #[tokio::test]
-    async fn requests_are_refused_while_a_connection_is_full_and_not_after() {
-        let answer = Arc::new(Notify::new());
-        let mut service = Brakes { all: Budget::of(100_000) }.layer(Keeping(answer.clone()));
-        let (one, other) = (connection(10_000), connection(10_000));
-        let first = tokio::spawn(service.call(request(PUT, 6_000, &one)));
-        while one.requests.left.load(Ordering::Acquire) != 4_000 {
-            tokio::task::yield_now().await;
-        }
-        assert!(refused(&service.call(request(PUT, 4_001, &one)).await.unwrap()));
-        assert_eq!(one.requests.left.load(Ordering::Acquire), 4_000, "what was refused is gone");
-        let beside = tokio::spawn(service.call(request(PUT, 9_000, &other)));
-        while other.requests.left.load(Ordering::Acquire) != 1_000 {
-            tokio::task::yield_now().await;
-        }
-        answer.notify_waiters();
-        for answered in [first, beside] {
-            assert!(!refused(&answered.await.unwrap().unwrap()));
-        }
-        answer.notify_one();
-        assert!(!refused(&service.call(request(PUT, 10_000, &one)).await.unwrap()));
-        assert_eq!(service.all.left.load(Ordering::Acquire), 100_000);
-    }
-
-    #[tokio::test]
-    async fn all_connections_together_are_bounded_too() {
-        let answer = Arc::new(Notify::new());
-        let mut service = Brakes { all: Budget::of(10_000) }.layer(Keeping(answer.clone()));
-        let (one, other) = (connection(9_000), connection(9_000));
-        let first = tokio::spawn(service.call(request(PUT, 6_000, &one)));
-        while service.all.left.load(Ordering::Acquire) != 4_000 {
-            tokio::task::yield_now().await;
-        }
-        assert!(refused(&service.call(request(PUT, 6_000, &other)).await.unwrap()));
-        assert_eq!(other.requests.left.load(Ordering::Acquire), 9_000);
-        // Callers that go away give back what they took.
-        first.abort();
-        assert!(first.await.is_err());
-        assert_eq!(service.all.left.load(Ordering::Acquire), 10_000);
-    }
-
-    #[tokio::test]
-    async fn of_streams_of_requests_only_heads_are_counted() {
-        let answer = Arc::new(Notify::new());
-        let mut service = Brakes { all: Budget::of(3_000) }.layer(Keeping(answer.clone()));
-        answer.notify_one();
-        let watch = request(STREAMS[0], 100_000, &connection(3_000));
-        assert!(!refused(&service.call(watch).await.unwrap()));
-        assert!(refused(
-            &service.call(request(STREAMS[0], 3_000, &connection(1_000))).await.unwrap()
-        ));
-    }
-
-    /// A client once could open any number of calls with large headers and send nothing on them.
-    #[tokio::test]
-    async fn calls_on_which_nothing_is_sent_count_with_their_heads() {
-        let answer = Arc::new(Notify::new());
-        let mut service = Brakes { all: Budget::of(100_000) }.layer(Keeping(answer.clone()));
-        let one = connection(20_000);
-        let silent = || {
-            let mut request = request(PUT, CALL_BYTES + PUT.len(), &one);
-            request.headers_mut().insert("a", "b".repeat(4_000).parse().unwrap());
-            request
-        };
-        let waiting: Vec<_> = (0..3).map(|_| tokio::spawn(service.call(silent()))).collect();
-        assert!(refused(&service.call(silent()).await.unwrap()));
-        for call in waiting {
-            call.abort();
-            assert!(call.await.is_err());
-        }
-        assert_eq!(one.requests.left.load(Ordering::Acquire), 20_000);
+        self.held = held;
+        true
     }
 }
+
+impl HttpBody for Kept {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            let before = std::mem::replace(&mut self.last, data.len());
+            let bytes = before + data.len();
+            let bytes = bytes.saturating_add(ready_bytes(&self.body));
+            if !self.hold(bytes) {
+                return Poll::Ready(Some(Err(EtcdError::RequestTooManyRequests.into())));
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! until what it wrote last is taken. So both are bounded here, on the bytes.
 
 use crate::brakes::Budget;
+use crate::listing::READING_MAX;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::sync::Semaphore;
 use tokio::time::{Sleep, sleep};
 
 /// How long a new connection may take to say what it speaks (gRPC's Go library: 120 s).
@@ -41,13 +43,16 @@ impl FarEnd {
 #[derive(Clone, Debug)]
 pub(crate) struct OfConnection {
     pub(crate) far_end: Arc<FarEnd>,
-    /// What its requests may take.
-    pub(crate) requests: Arc<Budget>,
+    /// What its calls may take.
+    pub(crate) calls: Arc<Budget>,
+    /// The lists of it that are read or next to be: as many as are read at once of all.
+    pub(crate) lists: Arc<Semaphore>,
 }
 
 impl OfConnection {
     pub(crate) fn new(far_end: FarEnd) -> Self {
-        Self { far_end: Arc::new(far_end), requests: Budget::of_connection() }
+        let lists = Arc::new(Semaphore::new(READING_MAX));
+        Self { far_end: Arc::new(far_end), calls: Budget::of_connection(), lists }
     }
 }
 
@@ -87,6 +92,11 @@ impl FirstBytes {
             first.count += read;
         }
         Ok(first)
+    }
+
+    /// How many bytes they are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 
     fn may_be_http2(&self) -> bool {

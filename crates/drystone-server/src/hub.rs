@@ -29,6 +29,11 @@ const COMMANDS_MAX: usize = 8_192;
 const PIECES_MAX: usize = 4;
 /// Bytes of one piece, about.
 const PIECE_BYTES: usize = 1 << 20;
+/// Bytes of pieces that may wait for all streams' tasks together. Beyond them a stream has one
+/// short piece at a time.
+const WAITING_BYTES_MAX: usize = 256 << 20;
+/// Bytes of a short piece, about.
+const SHORT_PIECE_BYTES: usize = 4 << 10;
 /// How often the hub looks at time when nothing else wakes it.
 const TICK: Duration = Duration::from_millis(50);
 /// How long a worker sleeps before it offers a command to a full hub again.
@@ -315,10 +320,18 @@ impl HubThread {
         let Some(outlet) = self.outlets.get(&stream) else { return };
         let responses = outlet.responses.clone();
         while self.hub.has_output(stream) {
+            let is_full = self.metrics.watches.waiting_bytes() >= WAITING_BYTES_MAX;
+            if is_full && responses.capacity() < PIECES_MAX {
+                // As below.
+                return;
+            }
+            let bytes_max = if is_full { SHORT_PIECE_BYTES } else { PIECE_BYTES };
             match responses.try_reserve() {
                 Ok(permit) => {
-                    let responses = self.hub.drain(stream, PIECE_BYTES);
-                    let held = self.metrics.watches.held(&responses);
+                    let before = self.hub.stats().queued_bytes;
+                    let responses = self.hub.drain(stream, bytes_max);
+                    let bytes = before.saturating_sub(self.hub.stats().queued_bytes);
+                    let held = self.metrics.watches.held(&responses, bytes);
                     permit.send(Piece { responses, held });
                 }
                 // The task asks for more when it has emptied its channel.

@@ -1,6 +1,7 @@
 //! The KV service: checks, then the log or a snapshot.
 
 use crate::access::{Authority, Caller, split};
+use crate::connection::OfConnection;
 use crate::long::{Listed, may_be_long};
 use crate::metrics::Kind;
 use crate::shared::Shared;
@@ -16,7 +17,8 @@ use drystone_mvcc::{OpError, RangeQuery, Snapshot, Txn, validate};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::sync::SemaphorePermit;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
@@ -118,14 +120,34 @@ impl KvService {
     }
 
     async fn begin_list(&self, request: Request<RangeRequest>) -> Result<Listed, Status> {
+        let connection = request.extensions().get::<OfConnection>().cloned();
         let (query, authority) = self.admit_range(request).await?;
         if is_small(&query) || !may_be_long(&query) {
             return self.answer(query, authority).await.map(Listed::Whole);
         }
         let shared = self.shared.clone();
         let wait_max = shared.config.request_timeout();
+        // The lists of one connection wait for each other before they wait with all others, and
+        // are not read when there is no room for what comes of them.
+        let _turn = match &connection {
+            Some(connection) => Some(self.turn(connection, wait_max).await?),
+            None => None,
+        };
         let first = move || crate::long::begin(shared, authority, query);
         self.shared.lists.read(wait_max, first).await?
+    }
+
+    async fn turn<'a>(
+        &self,
+        connection: &'a OfConnection,
+        wait_max: Duration,
+    ) -> Result<SemaphorePermit<'a>, EtcdError> {
+        let turn = tokio::time::timeout(wait_max, connection.lists.acquire()).await;
+        let turn = turn.map_err(|_| EtcdError::Timeout)?.map_err(|_| EtcdError::Stopped)?;
+        if self.shared.brakes.is_crowded(&connection.calls) {
+            return Err(EtcdError::RequestTooManyRequests);
+        }
+        Ok(turn)
     }
 
     async fn read_only_txn(

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tonic::Status;
 
 /// Lists, or pages of lists, that are read at once: half of the threads that may block.
-const READING_MAX: usize = crate::BLOCKING_THREADS_MAX / 2;
+pub(crate) const READING_MAX: usize = crate::BLOCKING_THREADS_MAX / 2;
 /// Lists that may wait for one of these threads.
 const WAITING_MAX: usize = 4_096;
 

@@ -121,6 +121,11 @@ impl Metrics {
         peers::transferred(&self.registry, transfer);
     }
 
+    /// Connections of clients that this server ended, or did not begin, for this reason.
+    pub(crate) fn connection_ended(&self, reason: &'static str) -> Counter {
+        self.registry.counter("drystone_client_connections_ended_total", &[reason])
+    }
+
     /// A client's stream broke while it was being read.
     pub(crate) fn stream_broke(&self, api: &'static str) {
         let labels = ["receive", api];

@@ -74,6 +74,13 @@ impl Pieces {
         Self { head, kvs: kvs.into_iter(), shared: None, tail: None }
     }
 
+    /// Bytes that are still to be handed out.
+    pub(crate) fn bytes(&self) -> usize {
+        let ends = [&self.head, &self.shared, &self.tail];
+        let ends: usize = ends.into_iter().flatten().map(Bytes::len).sum();
+        ends + self.kvs.as_slice().iter().map(|kv| framed_bytes(kv.len())).sum::<usize>()
+    }
+
     /// The next piece of the message; `None` when all of it was handed out.
     pub(crate) fn next_piece(&mut self) -> Option<Bytes> {
         if let Some(shared) = self.shared.take() {
@@ -229,7 +236,10 @@ mod tests {
                 let kvs: Vec<Bytes> =
                     sizes.iter().map(|size| Bytes::from(vec![0x5a; *size])).collect();
                 let response = raw::RangeResponse { header, kvs, more, count };
-                let whole = sent(Pieces::of(response.clone()).unwrap());
+                let pieces = Pieces::of(response.clone()).unwrap();
+                let bytes = pieces.bytes();
+                let whole = sent(pieces);
+                assert_eq!(bytes, whole.len(), "{} pairs", sizes.len());
                 assert!(whole == framed(&response), "{} pairs", sizes.len());
                 let chunk = sent(Pieces::of_chunk(response.clone()).unwrap());
                 let response = raw::RangeStreamResponse { range_response: Some(response) };

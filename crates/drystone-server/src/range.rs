@@ -14,7 +14,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use drystone_api::etcdserverpb::RangeRequest;
 use drystone_api::raw::kv_server::Kv;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body::{Body as HttpBody, Frame};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt, StreamBody};
 use prost::Message;
 use std::convert::Infallible;
@@ -98,7 +98,8 @@ async fn at_once(kv: &KvService, request: tonic::Request<RangeRequest>) -> Resul
     }
     Ok(match listed {
         Listed::Whole(response) => {
-            Body::new(Whole { pieces: Pieces::of(response)?, trailers: Some(well()) })
+            let pieces = Pieces::of(response)?;
+            Body::new(Whole { left: pieces.bytes(), pieces, trailers: Some(well()) })
         }
         Listed::Long(long) => Body::new(StreamBody::new(of_long(*long)?)),
     })
@@ -154,6 +155,8 @@ async fn read_request(mut body: Body, bytes_max: usize) -> Result<RangeRequest, 
 #[derive(Debug)]
 struct Whole {
     pieces: Pieces,
+    /// Bytes of it that were not handed out.
+    left: usize,
     trailers: Option<HeaderMap>,
 }
 
@@ -166,6 +169,7 @@ impl HttpBody for Whole {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Some(piece) = self.pieces.next_piece() {
+            self.left = self.left.saturating_sub(piece.len());
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
@@ -173,6 +177,13 @@ impl HttpBody for Whole {
 
     fn is_end_stream(&self) -> bool {
         self.trailers.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // Not exact: that would become a header, which gRPC's answers do not have.
+        let mut hint = SizeHint::new();
+        hint.set_lower(self.left as u64);
+        hint
     }
 }
 

@@ -6,6 +6,7 @@ mod force;
 mod gateway;
 mod metrics;
 mod secure;
+mod siege;
 mod tables;
 mod turnover;
 mod turns;

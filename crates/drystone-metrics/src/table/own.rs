@@ -3,7 +3,7 @@
 use super::of;
 use crate::family::{Family, NONE, Section, counter, doubling, gauge, histogram};
 
-pub(super) const FAMILIES: [Family; 40] = of(
+pub(super) const FAMILIES: [Family; 41] = of(
     Section::Own,
     [
         gauge("drystone_build_info", &["version"], "1 for the version of Drystone."),
@@ -24,8 +24,12 @@ pub(super) const FAMILIES: [Family; 40] = of(
             "Requests that were turned away for want of room: the inbox, applying that lags, the \
              quota.",
         ),
-        gauge("drystone_request_bytes", NONE, "Bytes of requests that are in the server."),
-        gauge("drystone_request_bytes_max", NONE, "Bytes of requests that may be in it."),
+        gauge(
+            "drystone_request_bytes",
+            NONE,
+            "Bytes of calls: requests, and answers that are not taken.",
+        ),
+        gauge("drystone_request_bytes_max", NONE, "Bytes of calls that there may be."),
         gauge("drystone_lists_reading", NONE, "Lists that are being read."),
         gauge("drystone_lists_waiting", NONE, "Lists that wait for a thread to read them."),
         gauge(
@@ -104,6 +108,13 @@ pub(super) const FAMILIES: [Family; 40] = of(
             "When a certificate in use ends, since 1970.",
         )
         .open(),
+        counter(
+            "drystone_client_connections_ended_total",
+            &["reason"],
+            "Connections of clients that this server ended or did not begin: `address` has too \
+             many, or they come too fast (`pace`); `opening` failed or was `slow`; a `flood` of \
+             frames, `http` that is broken or asks too much, answers that are `stuck`.",
+        ),
         counter("drystone_scrape_sampling_seconds_total", NONE, "Time spent on answering scrapes."),
     ],
 );

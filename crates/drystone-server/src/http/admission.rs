@@ -1,11 +1,14 @@
-//! Bounds on the connections that a server holds: in all, and from one address.
+//! Bounds on the connections that a server holds, in all and from one address, and on how fast
+//! they come.
 
+use super::pace::Pace;
 use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 /// Descriptors that are kept for the store, the log and the other members (etcd: 150).
 const RESERVED_DESCRIPTORS: u64 = 150;
@@ -35,6 +38,7 @@ pub(crate) struct Admission {
     per_address_max: usize,
     /// Connections that are open, by where they come from. No more entries than connections.
     addresses: Mutex<HashMap<IpAddr, usize>>,
+    pace: Mutex<Pace>,
 }
 
 /// The place of one connection, free again when it is dropped.
@@ -73,13 +77,24 @@ impl Admission {
 
     fn of(all: usize, per_address_max: usize) -> Arc<Self> {
         let room = Arc::new(Semaphore::new(all));
-        Arc::new(Self { room, per_address_max, addresses: Mutex::default() })
+        let (addresses, pace) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { room, per_address_max, addresses, pace })
     }
 
     /// Waits until there is room for one more connection. Those that cannot be held wait in the
     /// system's queue meanwhile.
     pub(crate) async fn room(self: &Arc<Self>) -> OwnedSemaphorePermit {
         self.room.clone().acquire_owned().await.expect("nobody closes it")
+    }
+
+    /// When a connection from this address may begin; `None` when too many of its connections
+    /// wait for that already.
+    pub(crate) fn begin(&self, address: Option<SocketAddr>) -> Option<Instant> {
+        let now = Instant::now();
+        match address {
+            Some(address) => self.pace.lock().begin(network(address.ip()), now),
+            None => Some(now),
+        }
     }
 
     /// Gives a connection its place; `None` when its address has too many already.

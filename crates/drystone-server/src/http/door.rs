@@ -10,9 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Pause after a connection could not be accepted, as when descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Time between two connections that are taken in, so that what many of them begin with does not
+/// come between those that are being served: 2,000 a second.
+const STEP: Duration = Duration::from_micros(500);
+/// By how much connections may come earlier: some at a time, since timers tell milliseconds.
+const EARLY_MAX: Duration = Duration::from_millis(8);
 
 /// Where clients' connections come from. An error is one connection's that came to nothing.
 pub trait Accept<C>: Stream<Item = io::Result<C>> + Send + 'static {}
@@ -43,8 +50,12 @@ async fn take_in<C: Connection>(
     let mut incoming = pin!(incoming);
     let for_sessions = stop.clone();
     let mut failing = false;
+    let mut due = Instant::now();
     loop {
         let accepted = async {
+            if due > Instant::now() + EARLY_MAX {
+                tokio::time::sleep_until(due).await;
+            }
             let room = admission.room().await;
             (room, incoming.next().await)
         };
@@ -66,14 +77,21 @@ async fn take_in<C: Connection>(
             }
         };
         failing = false;
+        due = due.max(Instant::now()) + STEP;
         let address = connection.address();
         let Some(place) = admission.place(room, address) else {
             tracing::debug!(?address, "rejected connection: its address has too many open");
+            face.ended("address");
+            continue;
+        };
+        let Some(begin) = admission.begin(address) else {
+            tracing::debug!(?address, "rejected connection: too many from its address wait");
+            face.ended("pace");
             continue;
         };
         let (face, stop) = (face.clone(), for_sessions.clone());
         sessions.spawn(async move {
-            hold(face, connection, stop).await;
+            hold(face, connection, begin, stop).await;
             drop(place);
         });
     }

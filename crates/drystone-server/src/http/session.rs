@@ -2,6 +2,7 @@
 
 use super::browsers::{Browsers, Entry};
 use super::gateway::{JsonGateway, gateway};
+use super::metered::Metered;
 use super::mux;
 use super::socket::Upgraded;
 use super::web::{self, is_web};
@@ -14,12 +15,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tonic::body::Body;
 use tower::ServiceExt as _;
 use tower::util::Oneshot;
@@ -28,7 +30,9 @@ use tower::util::Oneshot;
 const OPENING_MAX: Duration = Duration::from_secs(10);
 /// HTTP/2 windows: large enough that a list is not cut up by its round trips.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// What a client may send before anybody reads it: enough for 50 MB/s over a way of 40 ms. It is
+/// also what a client can make the server hold that sends, and does not let answers go.
+const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
 /// Bytes of a frame that a client may send: the least that HTTP/2 allows for.
 const FRAME_BYTES_MAX: u32 = 16 << 10;
 /// Bytes of an answer that wait for HTTP/2's windows, for each stream.
@@ -150,6 +154,11 @@ impl Face {
         !is_shared && self.is_grpc(of, request)
     }
 
+    /// Counts a connection that this server ended, or did not begin.
+    pub(crate) fn ended(&self, reason: &'static str) {
+        self.shared.metrics.connection_ended(reason).increment(1);
+    }
+
     fn http1(&self) -> http1::Builder {
         let mut builder = http1::Builder::new();
         builder
@@ -189,15 +198,21 @@ impl Face {
     }
 }
 
-/// Holds one connection: makes it ready, sees what it speaks, and serves it to its end.
+/// Holds one connection: makes it ready when its time has come, sees what it speaks, and serves
+/// it to its end.
 pub(crate) async fn hold<C: Connection>(
     face: Face,
     connection: C,
+    begin: Instant,
     mut stop: watch::Receiver<bool>,
 ) {
     let address = connection.address();
+    let opening = async {
+        sleep_until(begin).await;
+        open(connection).await
+    };
     let opened = tokio::select! {
-        opened = open(connection) => opened,
+        opened = opening => opened,
         // Nothing was asked on it yet.
         _ = stop.wait_for(|stop| *stop) => return,
     };
@@ -206,6 +221,7 @@ pub(crate) async fn hold<C: Connection>(
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return,
         Err(error) => {
             tracing::debug!(?address, %error, "rejected connection on client endpoint");
+            face.ended(if error.kind() == io::ErrorKind::TimedOut { "slow" } else { "opening" });
             return;
         }
     };
@@ -214,7 +230,7 @@ pub(crate) async fn hold<C: Connection>(
         tracing::debug!(?address, traffic, "rejected connection: it speaks what is not served");
         return;
     }
-    let io = TokioIo::new(Guarded::new(stream, first, face.silence_max()));
+    let guarded = Guarded::new(stream, first, face.silence_max());
     let upgraded = Upgraded::default();
     let service = Calls { face: face.clone(), of_connection, upgraded: upgraded.clone() };
     let mut stop_later = stop.clone();
@@ -223,6 +239,7 @@ pub(crate) async fn hold<C: Connection>(
     };
     let mut told = pin!(told);
     let outcome = if first.is_http2() {
+        let io = TokioIo::new(Metered::new(guarded, first.count()));
         let mut served = pin!(face.http2().serve_connection(io, service));
         tokio::select! {
             outcome = &mut served => outcome,
@@ -232,6 +249,7 @@ pub(crate) async fn hold<C: Connection>(
             }
         }
     } else {
+        let io = TokioIo::new(guarded);
         let mut served = pin!(face.http1().serve_connection(io, service).with_upgrades());
         tokio::select! {
             outcome = &mut served => outcome,
@@ -243,11 +261,25 @@ pub(crate) async fn hold<C: Connection>(
     };
     if let Err(error) = outcome {
         tracing::debug!(?address, %error, "a connection ended badly");
+        if let Some(reason) = reason(&error) {
+            face.ended(reason);
+        }
     } else if let Some(served) = upgraded.take() {
         tokio::select! {
             () = served => {}
             _ = stop_later.wait_for(|stop| *stop) => {}
         }
+    }
+}
+
+/// Why a connection was ended, if this server did it.
+fn reason(error: &hyper::Error) -> Option<&'static str> {
+    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    match io.map(io::Error::kind) {
+        None => Some("http"),
+        Some(io::ErrorKind::QuotaExceeded) => Some("flood"),
+        Some(io::ErrorKind::TimedOut) => Some("stuck"),
+        Some(_) => None,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use drystone_metrics::{Counter, Gauge, Histogram, Registry};
 use drystone_watch::{Response, ResponseKind, Stats};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Handles of the hub and of its streams.
@@ -17,6 +19,8 @@ pub(crate) struct WatchMetrics {
     per_event_seconds: Histogram,
     control_seconds: Histogram,
     progress_seconds: Histogram,
+    /// Bytes that wait for streams' tasks.
+    waiting_bytes: Arc<AtomicUsize>,
 }
 
 /// Responses with events that wait for a stream's task, until it has taken them or is gone.
@@ -24,11 +28,14 @@ pub(crate) struct WatchMetrics {
 pub(crate) struct Held {
     pending: Gauge,
     responses: f64,
+    bytes: usize,
+    waiting_bytes: Arc<AtomicUsize>,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         self.pending.decrement(self.responses);
+        self.waiting_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
     }
 }
 
@@ -73,6 +80,7 @@ impl WatchMetrics {
             progress_seconds: histogram(
                 "etcd_debugging_server_watch_send_loop_progress_duration_seconds",
             ),
+            waiting_bytes: Arc::default(),
         }
     }
 
@@ -85,12 +93,19 @@ impl WatchMetrics {
         self.queued_bytes.set(stats.queued_bytes as f64);
     }
 
-    /// The hub leaves these for a stream's task.
-    pub(crate) fn held(&self, responses: &[Response]) -> Held {
+    /// Bytes that wait for streams' tasks.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes.load(Ordering::Acquire)
+    }
+
+    /// The hub leaves these for a stream's task; they took so many bytes of its queue.
+    pub(crate) fn held(&self, responses: &[Response], bytes: usize) -> Held {
         let with_events = responses.iter().filter(|response| !response.events.is_empty());
         let responses = f64::from(u32::try_from(with_events.count()).unwrap_or(u32::MAX));
         self.pending.increment(responses);
-        Held { pending: self.pending.clone(), responses }
+        self.waiting_bytes.fetch_add(bytes, Ordering::AcqRel);
+        let waiting_bytes = self.waiting_bytes.clone();
+        Held { pending: self.pending.clone(), responses, bytes, waiting_bytes }
     }
 
     /// A response was taken by the client's stream, which was offered it at `began`.

@@ -6,14 +6,17 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Bound on every wait for something that must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Bound on every wait for something that must happen. A flood is borne for a while.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -48,8 +51,13 @@ fn call(path: &str) -> Vec<u8> {
 
 /// A connection that has said hello.
 async fn connect(server: &Server) -> TcpStream {
+    connect_with(server, &[]).await
+}
+
+/// A connection that has said hello, with these settings.
+async fn connect_with(server: &Server, settings: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(server.client_addresses()[0]).await.unwrap();
-    let hello = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    let hello = [PREFACE, &frame(SETTINGS, 0, 0, settings)].concat();
     stream.write_all(&hello).await.unwrap();
     stream
 }
@@ -167,5 +175,107 @@ async fn cve_2026_33186_a_path_without_its_slash_is_no_call() {
         }
         assert_eq!(answered, is_call, "{path}");
     }
+    server.stop().await;
+}
+
+/// None of these has a limit in HTTP/2's library, and each makes the server work.
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_frames_without_calls_end_their_connections() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, channel) = start(folder.path()).await;
+    let mut floods = tokio::task::JoinSet::new();
+    for (kind, flags, stream, payload) in [
+        (SETTINGS, 0, 0, &b""[..]),
+        (PING, 0, 0, b"question"),
+        (PING, 1, 0, b"answered"),
+        (PRIORITY, 0, 9, &[0; 5]),
+        (WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]),
+    ] {
+        let piece = frame(kind, flags, stream, payload).repeat(1_000);
+        let connection = connect(&server).await;
+        floods.spawn(flood(connection, std::iter::repeat(piece)));
+    }
+    serves(&channel).await;
+    while let Some(ended) = floods.join_next().await {
+        ended.unwrap();
+        serves(&channel).await;
+    }
+    server.stop().await;
+}
+
+/// What a client does not take waits in the server, however often it asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_nobody_takes_are_bounded_and_leave_room_for_others() {
+    const CALLS: u32 = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let (server, channel) = start(folder.path()).await;
+    let mut kv = KvClient::new(channel);
+    for key in ["a", "b", "c"] {
+        kv.put(put(key, &"v".repeat(1 << 20))).await.unwrap();
+    }
+    // INITIAL_WINDOW_SIZE 0: heads of answers may come, and nothing of their bodies.
+    let mut stream = connect_with(&server, &[0, 4, 0, 0, 0, 0]).await;
+    let all = frame(DATA, END_STREAM, 1, b"\0\0\0\0\x06\x0a\x01\0\x12\x01\0");
+    for n in 0..CALLS {
+        let number = 2 * n + 1;
+        let mut words = frame(HEADERS, END_HEADERS, number, &call("/etcdserverpb.KV/Range"));
+        words.extend(&all);
+        let at = words.len() - all.len() + 5;
+        words[at..at + 4].copy_from_slice(&number.to_be_bytes());
+        stream.write_all(&words).await.unwrap();
+    }
+    let (mut held, mut refused) = (0, 0);
+    while held + refused < CALLS {
+        let (kind, flags, _, _) = read_frame(&mut stream).await.unwrap();
+        if kind == HEADERS {
+            // A refusal has no body: its head is all of it.
+            let is_all = flags & END_STREAM != 0;
+            (held, refused) = (held + u32::from(!is_all), refused + u32::from(is_all));
+        }
+    }
+    // 128 MiB of 3 MiB each, at most.
+    assert!((1..=42).contains(&held), "{held} answers are held, {refused} refused");
+    let everything =
+        RangeRequest { key: "\0".into(), range_end: "\0".into(), ..Default::default() };
+    assert_eq!(kv.range(everything).await.unwrap().into_inner().kvs.len(), 3);
+    server.stop().await;
+}
+
+/// What honest clients do in numbers: none of the limits is in their way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_calls_and_watches_on_one_connection_meet_no_limit() {
+    const MANY: usize = 1_000;
+    let folder = tempfile::tempdir().unwrap();
+    let (server, channel) = start(folder.path()).await;
+    // It would hear of the end of its connection.
+    let mut watch = WatchClient::new(channel.clone());
+    let create = |key: &str| {
+        let key = Bytes::copy_from_slice(key.as_bytes());
+        let create = WatchCreateRequest { key, ..Default::default() };
+        let create = WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
+        futures::StreamExt::chain(futures::stream::iter([create]), futures::stream::pending())
+    };
+    let mut witness = watch.watch(create("last")).await.unwrap().into_inner();
+    assert!(witness.message().await.unwrap().unwrap().created);
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..MANY {
+        let mut kv = KvClient::new(channel.clone());
+        calls.spawn(async move { kv.put(put(&format!("k{n}"), "v")).await.map(drop) });
+    }
+    while let Some(done) = calls.join_next().await {
+        done.unwrap().unwrap();
+    }
+    let mut watches = Vec::new();
+    for n in 0..MANY {
+        watches.push(watch.watch(create(&format!("k{n}"))).await.unwrap().into_inner());
+    }
+    for stream in &mut watches {
+        assert!(stream.message().await.unwrap().unwrap().created);
+    }
+    // All of them are given up at one moment.
+    drop(watches);
+    KvClient::new(channel).put(put("last", "v")).await.unwrap();
+    let heard = tokio::time::timeout(PATIENCE, witness.message()).await.unwrap();
+    assert_eq!(heard.unwrap().unwrap().events.len(), 1);
     server.stop().await;
 }
