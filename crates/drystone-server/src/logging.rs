@@ -99,7 +99,8 @@ fn install(least: Level, format: LogFormat, outputs: Vec<Output>) {
 }
 
 /// The libraries below speak up only when something is wrong: what they say at length may hold
-/// what clients sent.
+/// what clients sent. That a client does not keep to HTTP/2 is wrong with the client alone, which
+/// could fill the log with it: connections that were ended are counted instead.
 fn filter(least: Level) -> Targets {
     let own = match least {
         Level::Debug => LevelFilter::DEBUG,
@@ -108,8 +109,10 @@ fn filter(least: Level) -> Targets {
         Level::Error | Level::Panic | Level::Fatal => LevelFilter::ERROR,
     };
     let raft = if least == Level::Debug { own } else { own.min(LevelFilter::WARN) };
+    let http2 = own.min(if least == Level::Debug { LevelFilter::WARN } else { LevelFilter::ERROR });
     Targets::new()
         .with_default(own.min(LevelFilter::WARN))
+        .with_target("h2", http2)
         .with_target("drystone", own)
         .with_target("drystone_raft", raft)
 }

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::logging::{OpenError, SideLog};
 use crate::metrics::CODES;
 use crate::slow::go_duration;
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of a user's name that are told.
@@ -55,7 +56,7 @@ impl AccessLog {
             fields.text("key-prefix", &prefix);
         }
         if let Some(user) = record.user() {
-            fields.text("user", user.get(..USER_BYTES_MAX).unwrap_or(user));
+            fields.text("user", &beginning(user));
         }
         if let Some(peer) = record.peer {
             fields.text("peer", &peer.to_string());
@@ -73,5 +74,23 @@ impl AccessLog {
     /// Waits until all lines are written, but not for long. Blocks.
     pub(crate) fn flush(&self) {
         self.log.flush();
+    }
+}
+
+/// As much of a user's name as is told.
+fn beginning(user: &str) -> Cow<'_, str> {
+    String::from_utf8_lossy(&user.as_bytes()[..user.len().min(USER_BYTES_MAX)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_is_cut_also_inside_a_character() {
+        assert_eq!(beginning("root"), "root");
+        let before = "a".repeat(USER_BYTES_MAX - 1);
+        let long = format!("{before}é{}", "b".repeat(100_000));
+        assert_eq!(beginning(&long), format!("{before}\u{fffd}"));
     }
 }

@@ -192,10 +192,9 @@ async fn taken(
         };
         let mut line = BytesMut::from(&bytes[..]);
         line.extend_from_slice(b"\n");
-        if give.send(line.freeze()).await.is_err() {
-            // The call takes no more; what it has to say still comes.
-            std::future::pending::<()>().await;
-        }
+        // A call that takes no more may still have something to say, for as long as the client
+        // answers pings and does not close.
+        let _ = give.send(line.freeze()).await;
     }
 }
 
@@ -219,10 +218,12 @@ async fn told(
             }
         };
         let Some(Ok(frame)) = frame else { break };
+        let mut searched = line.len();
         line.extend_from_slice(&frame.into_data().unwrap_or_default());
-        while let Some(end) = line.iter().position(|byte| *byte == b'\n') {
-            let whole = line.split_to(end + 1).freeze().slice(..end);
-            out.send(message(whole)).await?;
+        while let Some(end) = line[searched..].iter().position(|byte| *byte == b'\n') {
+            let whole = line.split_to(searched + end + 1).freeze();
+            out.send(message(whole.slice(..whole.len() - 1))).await?;
+            searched = 0;
         }
     }
     if !line.is_empty() {
@@ -275,6 +276,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::stream;
 
     #[test]
     fn a_token_comes_as_a_subprotocol_or_as_a_cookie() {
@@ -293,5 +295,17 @@ mod tests {
             let token = token(&headers);
             assert_eq!(token.as_ref().map(|token| token.to_str().unwrap()), expected);
         }
+    }
+
+    #[test]
+    fn a_socket_whose_call_takes_no_more_is_still_read() {
+        let (give, requests) = mpsc::channel(REQUESTS_MAX);
+        drop(requests);
+        let heard = AtomicBool::new(false);
+        let messages = [Message::text("{}"), Message::text("{}"), Message::Pong(Bytes::new())];
+        // It ends with the messages, so all of them were read.
+        let read = taken(stream::iter(messages.map(Ok)), give, &heard).now_or_never();
+        assert!(read.is_some(), "it waits for a call that has ended");
+        assert!(heard.load(Ordering::Relaxed));
     }
 }

@@ -69,6 +69,16 @@ fn libraries_are_named_and_only_heard_when_something_is_wrong() {
 }
 
 #[test]
+fn a_client_cannot_fill_the_log_with_frames_that_nobody_asked_for() {
+    let lines = logged_from(LogFormat::Json, "info", || {
+        for n in 0..1_000 {
+            tracing::warn!(target: "h2::proto::ping_pong", "recv PING ack that we never sent: {n}");
+        }
+    });
+    assert_eq!(lines, Vec::<String>::new());
+}
+
+#[test]
 fn a_long_line_is_cut_and_stays_an_object() {
     let long = "é".repeat(100_000);
     let lines = logged_from(LogFormat::Json, "info", || {
