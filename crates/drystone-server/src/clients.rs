@@ -13,14 +13,14 @@ use crate::lock::LockService;
 use crate::maintenance::MaintenanceService;
 use crate::range::PiecewiseRange;
 use crate::shared::Shared;
-use crate::watch::WatchService;
+use crate::watch::{WatchService, Wire as WatchWire};
 use drystone_api::etcdserverpb::auth_server::AuthServer;
 use drystone_api::etcdserverpb::cluster_server::ClusterServer;
 use drystone_api::etcdserverpb::lease_server::LeaseServer;
 use drystone_api::etcdserverpb::maintenance_server::MaintenanceServer;
 use drystone_api::health::health_server::HealthServer;
 use drystone_api::limits::TRANSPORT_OVERHEAD_BYTES;
-use drystone_api::raw::{kv_server::KvServer, watch_server::WatchServer};
+use drystone_api::raw::kv_server::KvServer;
 use drystone_api::v3electionpb::election_server::ElectionServer;
 use drystone_api::v3lockpb::lock_server::LockServer;
 use http::Response;
@@ -46,7 +46,7 @@ pub(crate) fn grpc(shared: &Arc<Shared>) -> Grpc {
     }
     let range = PiecewiseRange::new(sized!(KvServer::new(kv.clone())), kv, receive_max);
     let routes = Routes::new(range)
-        .add_service(sized!(WatchServer::new(WatchService::new(shared.clone()))))
+        .add_service(WatchWire::new(WatchService::new(shared.clone()), receive_max))
         .add_service(sized!(LeaseServer::new(LeaseService::new(shared.clone()))))
         .add_service(sized!(LockServer::new(LockService::new(shared.clone()))))
         .add_service(sized!(ElectionServer::new(ElectionService::new(shared.clone()))))

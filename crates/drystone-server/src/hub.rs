@@ -182,6 +182,10 @@ impl HubThread {
     pub(crate) fn run(mut self) {
         let mut busy = false;
         loop {
+            if busy {
+                // Whoever waits for this processor has something shorter to do.
+                std::thread::yield_now();
+            }
             let wait = if busy { Duration::ZERO } else { TICK };
             match self.commands.recv_timeout(wait) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,

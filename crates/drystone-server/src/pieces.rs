@@ -1,4 +1,4 @@
-//! Messages with many pairs as pieces of about 64 KiB, made when the connection takes them.
+//! Messages with many pairs or events as pieces of about 64 KiB, made when the connection takes them.
 
 use crate::long::{Long, framed_bytes};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -20,6 +20,8 @@ const PIECE_BYTES: usize = 64 << 10;
 const SHARE_BYTES: usize = 16 << 10;
 /// The key of `RangeResponse.kvs`: field 2, length-delimited.
 const KVS_KEY: u8 = 2 << 3 | 2;
+/// The key of `WatchResponse.events`: field 11, length-delimited.
+const EVENTS_KEY: u8 = 11 << 3 | 2;
 /// The key of `RangeStreamResponse.range_response`: field 1, length-delimited.
 const RANGE_RESPONSE_KEY: u8 = 1 << 3 | 2;
 
@@ -34,11 +36,13 @@ pub(crate) fn well() -> HeaderMap {
     trailers
 }
 
-/// A message on its way out.
+/// A message with pairs or events on its way out.
 #[derive(Debug)]
 pub(crate) struct Pieces {
-    /// The frame's header and the response's, until the first piece is made.
+    /// The frame's header and what comes before the first pair, until the first piece is made.
     head: Option<Bytes>,
+    /// The key of each pair's field.
+    key: u8,
     kvs: std::vec::IntoIter<Bytes>,
     /// A large pair that follows the piece made last.
     shared: Option<Bytes>,
@@ -55,7 +59,7 @@ impl Pieces {
         let raw::RangeResponse { header, kvs, more, count } = response;
         let pairs = kvs.iter().map(|kv| framed_bytes(kv.len())).sum();
         let (head, tail) = ends(header, more, count, pairs, false)?;
-        Ok(Self { head: Some(head), kvs: kvs.into_iter(), shared: None, tail })
+        Ok(Self { tail, ..Self::on(Some(head), kvs) })
     }
 
     /// One message of a list in chunks.
@@ -66,12 +70,27 @@ impl Pieces {
         let raw::RangeResponse { header, kvs, more, count } = chunk;
         let pairs = kvs.iter().map(|kv| framed_bytes(kv.len())).sum();
         let (head, tail) = ends(header, more, count, pairs, true)?;
-        Ok(Self { head: Some(head), kvs: kvs.into_iter(), shared: None, tail })
+        Ok(Self { tail, ..Self::on(Some(head), kvs) })
+    }
+
+    /// What watchers are told. Its fields but the events come first: theirs has the highest number.
+    ///
+    /// # Errors
+    /// As [`Pieces::of`].
+    pub(crate) fn of_events(mut response: raw::WatchResponse) -> Result<Self, Status> {
+        let events = std::mem::take(&mut response.events);
+        let before_bytes = response.encoded_len();
+        let length =
+            before_bytes + events.iter().map(|event| framed_bytes(event.len())).sum::<usize>();
+        let mut head = BytesMut::with_capacity(FRAME_HEADER_BYTES + before_bytes);
+        frame(length, &mut head)?;
+        response.encode_raw(&mut head);
+        Ok(Self { key: EVENTS_KEY, ..Self::on(Some(head.freeze()), events) })
     }
 
     /// Pairs that a message goes on with.
     fn on(head: Option<Bytes>, kvs: Vec<Bytes>) -> Self {
-        Self { head, kvs: kvs.into_iter(), shared: None, tail: None }
+        Self { head, key: KVS_KEY, kvs: kvs.into_iter(), shared: None, tail: None }
     }
 
     /// Bytes that are still to be handed out.
@@ -96,7 +115,7 @@ impl Pieces {
         }
         while piece.len() < PIECE_BYTES {
             let Some(kv) = self.kvs.next() else { break };
-            piece.put_u8(KVS_KEY);
+            piece.put_u8(self.key);
             encode_varint(kv.len() as u64, &mut piece);
             if kv.len() >= SHARE_BYTES {
                 self.shared = Some(kv);
@@ -113,6 +132,22 @@ impl Pieces {
     }
 }
 
+/// gRPC's frame around a message of so many bytes: what comes before them.
+///
+/// # Errors
+/// As [`Pieces::of`].
+pub(crate) fn frame(length: usize, head: &mut BytesMut) -> Result<(), Status> {
+    let framed = u32::try_from(length).ok().filter(|_| length <= RESPONSE_BYTES_MAX);
+    let Some(framed) = framed else {
+        return Err(Status::resource_exhausted(format!(
+            "grpc: trying to send message larger than max ({length} vs. {RESPONSE_BYTES_MAX})"
+        )));
+    };
+    head.put_u8(0);
+    head.put_u32(framed);
+    Ok(())
+}
+
 /// What comes before the pairs of a message, gRPC's frame included, and what comes after them.
 fn ends(
     header: Option<drystone_api::etcdserverpb::ResponseHeader>,
@@ -127,18 +162,8 @@ fn ends(
     let inner = before_bytes.saturating_add(pairs_bytes).saturating_add(after_bytes);
     let wrapping = if wrapped { 1 + encoded_len_varint(inner as u64) } else { 0 };
     let length = inner.saturating_add(wrapping);
-    let too_large = || {
-        Status::resource_exhausted(format!(
-            "grpc: trying to send message larger than max ({length} vs. {RESPONSE_BYTES_MAX})"
-        ))
-    };
-    let framed = u32::try_from(length).map_err(|_| too_large())?;
-    if length > RESPONSE_BYTES_MAX {
-        return Err(too_large());
-    }
     let mut head = BytesMut::with_capacity(FRAME_HEADER_BYTES + wrapping + before_bytes);
-    head.put_u8(0);
-    head.put_u32(framed);
+    frame(length, &mut head)?;
     if wrapped {
         head.put_u8(RANGE_RESPONSE_KEY);
         encode_varint(inner as u64, &mut head);
@@ -219,6 +244,23 @@ mod tests {
         whole.extend(u32::try_from(message.encoded_len()).unwrap().to_be_bytes());
         whole.extend(message.encode_to_vec());
         whole
+    }
+
+    #[test]
+    fn the_pieces_are_what_watchers_are_told() {
+        for sizes in [vec![], vec![3; 5], vec![1000; 1000], vec![1, SHARE_BYTES, PIECE_BYTES * 3]] {
+            let events = sizes.iter().map(|size| Bytes::from(vec![0x5a; *size])).collect();
+            let response = raw::WatchResponse {
+                header: Some(ResponseHeader { revision: 7, cluster_id: 9, ..Default::default() }),
+                watch_id: 300,
+                cancel_reason: "why".to_owned(),
+                fragment: true,
+                events,
+                ..Default::default()
+            };
+            let whole = sent(Pieces::of_events(response.clone()).unwrap());
+            assert!(whole == framed(&response), "{} events", sizes.len());
+        }
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! The Watch service: one bidirectional stream, any number of watchers.
 
+mod wire;
+
+pub(crate) use wire::Wire;
+
 use crate::access::Caller;
 use crate::hub::{Command, Piece, pieces};
 use crate::metrics::Sent;
 use crate::shared::Shared;
 use drystone_api::errors::EtcdError;
 use drystone_api::etcdserverpb::{WatchRequest, watch_request::RequestUnion};
-use drystone_api::raw::{WatchResponse, watch_server::Watch};
+use drystone_api::raw::WatchResponse;
 use drystone_member::watch_response;
 use drystone_watch::{StreamId, WatchId};
 use std::pin::Pin;
@@ -14,12 +18,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio_stream::{Stream, StreamExt as _};
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Code, Request, Status};
 
 /// A stream that asked for a leader ends after so many election timeouts without one.
 const LEADERLESS_CHECKS_MAX: u32 = 3;
 
-/// Serves `etcdserverpb.Watch`.
+/// Serves `etcdserverpb.Watch`; [`Wire`] brings it to gRPC.
 #[derive(Clone, Debug)]
 pub(crate) struct WatchService {
     shared: Arc<Shared>,
@@ -64,18 +68,6 @@ impl WatchService {
         let id = opened.await.map_err(|_| Status::from(EtcdError::Stopped))?;
         let open = OpenStream { shared: self.shared.clone(), id };
         Ok(Box::pin(serve(open, caller, request.into_inner(), responses, needs_leader)))
-    }
-}
-
-#[tonic::async_trait]
-impl Watch for WatchService {
-    type WatchStream = Responses;
-
-    async fn watch(
-        &self,
-        request: Request<Streaming<WatchRequest>>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
-        self.open(request).await.map(Response::new)
     }
 }
 

@@ -22,6 +22,9 @@ pub struct Config {
     pub fragment_bytes: usize,
     /// Watchers that one piece of history is handed to, at most.
     pub catch_up_watchers_max: usize,
+    /// Revisions times watchers of one piece of history, about: where many watchers stand at one
+    /// place, pieces are short, so that what is new does not wait long behind what is old.
+    pub catch_up_deliveries_max: usize,
     /// How often idle watchers that asked for it hear of progress. Up to a tenth is added, a
     /// different part for each stream; below 100 ms counts as 100 ms.
     pub progress_interval: Duration,
@@ -38,6 +41,7 @@ impl Default for Config {
             response_bytes_max: 8 << 20,
             fragment_bytes: 2 << 20,
             catch_up_watchers_max: 4096,
+            catch_up_deliveries_max: 32_768,
             progress_interval: Duration::from_secs(600),
         }
     }

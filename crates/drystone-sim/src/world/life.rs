@@ -299,6 +299,7 @@ impl World {
             response_bytes_max: knobs.response_bytes_max,
             fragment_bytes: knobs.fragment_bytes,
             catch_up_watchers_max: knobs.catch_up_watchers_max,
+            catch_up_deliveries_max: 8 * knobs.catch_up_watchers_max,
             progress_interval: Duration::from_millis(knobs.progress_interval_ms),
         }
     }

@@ -19,7 +19,8 @@ impl Hub {
 
     /// Reads on in history for watchers that are behind and whose streams have room, a piece
     /// at a time; a piece serves every watcher that stands inside it. Stops after about
-    /// `revisions_max` revisions. Returns true when it could go on at once; false when all is
+    /// `revisions_max` revisions, and when as many were handed to watchers as
+    /// [`Config::catch_up_deliveries_max`](crate::Config::catch_up_deliveries_max). Returns true when it could go on at once; false when all is
     /// done, or `history` is older than what was published and must be taken anew.
     ///
     /// Half of the pieces go to the watchers closest to the present, the other half sweep
@@ -34,12 +35,13 @@ impl Hub {
         revisions_max: usize,
     ) -> Result<bool, HistoryError> {
         let mut left = revisions_max.max(1);
-        while left > 0 {
+        let mut deliveries_left = self.config.catch_up_deliveries_max.max(1);
+        while left > 0 && deliveries_left > 0 {
             let Some(from) = self.next_piece() else { return Ok(false) };
             let piece = history.changes(
                 from,
                 self.revision,
-                self.config.response_revisions_max.max(1),
+                self.piece_revisions(from),
                 self.config.response_bytes_max.min(self.config.queue_bytes_max),
             );
             let piece = match piece {
@@ -60,7 +62,8 @@ impl Hub {
             if self.sweep_next {
                 self.sweep_at = next;
             }
-            self.deliver_piece(&piece, from, next, history)?;
+            let watchers = self.deliver_piece(&piece, from, next, history)?;
+            deliveries_left = deliveries_left.saturating_sub(watchers * piece.batches.len());
         }
         Ok(self.wants_catch_up())
     }
@@ -76,13 +79,22 @@ impl Hub {
         next.map(|(next, _)| *next)
     }
 
+    /// Revisions of a piece that begins there: fewer when it goes to many.
+    fn piece_revisions(&self, from: i64) -> usize {
+        let there = self.positions.runnable.range((from, 0)..(from + 1, 0));
+        let there = there.take(self.config.catch_up_watchers_max.max(1)).count().max(1);
+        let revisions = self.config.catch_up_deliveries_max / there;
+        revisions.min(self.config.response_revisions_max).max(1)
+    }
+
+    /// Returns how many watchers took part.
     fn deliver_piece(
         &mut self,
         piece: &Changes,
         from: i64,
         next: i64,
         history: &dyn History,
-    ) -> Result<(), HistoryError> {
+    ) -> Result<usize, HistoryError> {
         let watchers: Vec<Slot> = self
             .positions
             .runnable
@@ -106,6 +118,7 @@ impl Hub {
             }
             return Err(error);
         }
+        let count = watchers.len();
         for slot in watchers {
             let nothing = self.watchers[slot].pending.events.is_empty();
             let taken = nothing || self.hand_over(slot, self.revision);
@@ -116,7 +129,7 @@ impl Hub {
                 self.advance(slot, next);
             }
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Gathers the piece's events with the watchers that take part.

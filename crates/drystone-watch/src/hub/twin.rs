@@ -182,6 +182,7 @@ prop_compose! {
         response_bytes_max in 50_usize..600,
         fragment_bytes in 80_usize..300,
         catch_up_watchers_max in prop_oneof![1_usize..4, Just(100)],
+        catch_up_deliveries_max in prop_oneof![1_usize..8, Just(1_000)],
     ) -> Config {
         Config {
             queue_responses_max,
@@ -191,6 +192,7 @@ prop_compose! {
             response_bytes_max,
             fragment_bytes,
             catch_up_watchers_max,
+            catch_up_deliveries_max,
             progress_interval: Duration::from_millis(500),
         }
     }
