@@ -102,7 +102,7 @@ struct SiegeArgs {
     #[command(flatten)]
     built: Built,
     /// Seconds of each stretch of calm and of attack.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Stretches of each attack.
     #[arg(long, default_value_t = 2)]

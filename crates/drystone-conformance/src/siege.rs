@@ -4,12 +4,13 @@
 //! One member is started as a process, in clear and then over TLS. An honest client puts and gets
 //! at a steady pace throughout, and comes from `127.0.0.1`. Each attack has a stated number of
 //! connections from other loopback addresses, and runs in turns with calm: its p99 is held to
-//! that of the calm around it. All connections of an attack are on one thread of the lowest
+//! that of the calm after it. All connections of an attack are on one thread of the lowest
 //! priority, so that the attacker takes no processor from client and server; what the server
-//! does for it, it takes from the client.
+//! does for it, it takes from the client. In calm a thread is as busy that attacks nobody.
 
 mod attack;
 mod attacker;
+mod bystander;
 mod floods;
 mod frames;
 mod honest;
@@ -22,6 +23,7 @@ use crate::harness::Program;
 use crate::process;
 use attack::{PLANS, Plan};
 use attacker::{Attacker, Seen};
+use bystander::Bystander;
 use honest::{Honest, Latencies};
 use stage::Stage;
 use std::time::Duration;
@@ -74,7 +76,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             rate: 200,
-            watched: Duration::from_secs(5),
+            watched: Duration::from_secs(10),
             rounds: 2,
             only: String::new(),
             connections_max: usize::MAX,
@@ -121,22 +123,38 @@ async fn besiege(
     let counted = stage.counts().await?;
     let before = process::memory(stage.pid()?).now;
     process::forget_peak(stage.pid()?)?;
-    calm.add(&honest.watch(config.watched).await);
+    let mut share = 0.0;
     for _ in 0..config.rounds {
         drop(honest.take());
         let attacker = Attacker::begin(plan, stage.address(), stage.papers())?;
-        // Its beginning counts too, which is the worst of some.
+        // Its beginning counts too, which is the worst of some. Where connections are to be idle,
+        // that they come is another attack.
         opened(&attacker, plan).await;
+        if plan.is_greeted() {
+            drop(honest.take());
+        }
         sleep(config.watched).await;
         attacked.add(&honest.take());
         seen = attacker.seen();
-        tokio::task::spawn_blocking(move || drop(attacker)).await?;
+        share = tokio::task::spawn_blocking(move || attacker.end()).await?;
         sleep(REST).await;
+        let bystander = Bystander::begin(share)?;
         calm.add(&honest.watch(config.watched).await);
+        tokio::task::spawn_blocking(move || drop(bystander)).await?;
     }
     let peak = process::memory(stage.pid()?).peak;
     let counted = stage.counts().await?.since(&counted);
-    Ok(Row { plan, calm, attacked, seen, before, peak, bound: bound(&plan, before), counted })
+    Ok(Row {
+        plan,
+        calm,
+        attacked,
+        seen,
+        before,
+        peak,
+        bound: bound(&plan, before),
+        counted,
+        share,
+    })
 }
 
 /// Waits until an attack has all its connections, or is seen not to get them.

@@ -230,7 +230,7 @@ pub(crate) struct SiegeArgs {
     #[arg(long, default_value_t = 200)]
     rate: u32,
     /// Seconds of each stretch of calm and of attack.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Stretches of each attack.
     #[arg(long, default_value_t = 2)]

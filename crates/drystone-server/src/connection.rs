@@ -4,7 +4,7 @@
 //! until what it wrote last is taken. So both are bounded here, on the bytes.
 
 use crate::brakes::Budget;
-use crate::listing::READING_MAX;
+use crate::listing::turns;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -51,7 +51,7 @@ pub(crate) struct OfConnection {
 
 impl OfConnection {
     pub(crate) fn new(far_end: FarEnd) -> Self {
-        let lists = Arc::new(Semaphore::new(READING_MAX));
+        let lists = turns();
         Self { far_end: Arc::new(far_end), calls: Budget::of_connection(), lists }
     }
 }

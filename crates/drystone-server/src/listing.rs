@@ -3,16 +3,25 @@
 
 use crate::kv::blocking;
 use drystone_api::errors::EtcdError;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tonic::Status;
 
-/// Lists, or pages of lists, that are read at once: half of the threads that may block.
-pub(crate) const READING_MAX: usize = crate::BLOCKING_THREADS_MAX / 2;
+/// Lists, or pages of lists, that are read at once: on half of the processors, so that the others
+/// are free for calls that are short, and by no more than half of the threads that may block.
+static READING_MAX: LazyLock<usize> = LazyLock::new(|| {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    (processors / 2).clamp(1, crate::BLOCKING_THREADS_MAX / 2)
+});
 /// Lists that may wait for one of these threads.
 const WAITING_MAX: usize = 4_096;
+
+/// Turns of as many lists as are read at once.
+pub(crate) fn turns() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(*READING_MAX))
+}
 
 /// Reads lists, a bounded number at once.
 #[derive(Debug)]
@@ -32,12 +41,12 @@ impl Drop for Waiting<'_> {
 
 impl Lists {
     pub(crate) fn new() -> Self {
-        Self { reading: Arc::new(Semaphore::new(READING_MAX)), waiting: AtomicUsize::new(0) }
+        Self { reading: turns(), waiting: AtomicUsize::new(0) }
     }
 
     /// Lists that are being read, and lists that wait.
     pub(crate) fn load(&self) -> (usize, usize) {
-        let reading = READING_MAX - self.reading.available_permits();
+        let reading = *READING_MAX - self.reading.available_permits();
         (reading, self.waiting.load(Ordering::Acquire))
     }
 
@@ -93,7 +102,7 @@ mod tests {
             let (begun, begins) = mpsc::channel();
             let ended = Arc::new((Mutex::new(false), Condvar::new()));
             let mut tasks = Vec::new();
-            for _ in 0..READING_MAX + WAITING_MAX {
+            for _ in 0..*READING_MAX + WAITING_MAX {
                 let (lists, begun, ended) = (lists.clone(), begun.clone(), ended.clone());
                 let work = move || {
                     begun.send(()).unwrap();
@@ -114,7 +123,7 @@ mod tests {
             let short = tokio::time::timeout(HANG_MAX, blocking(|| 7)).await.unwrap();
             assert_eq!(short.unwrap(), 7);
             let reading = tokio::task::spawn_blocking(move || {
-                (0..READING_MAX).for_each(|_| begins.recv_timeout(HANG_MAX).unwrap());
+                (0..*READING_MAX).for_each(|_| begins.recv_timeout(HANG_MAX).unwrap());
                 begins
             });
             let begins = reading.await.unwrap();

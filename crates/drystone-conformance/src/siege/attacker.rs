@@ -1,21 +1,23 @@
 //! The attacker: one thread of the lowest priority that holds all connections of an attack.
 //!
 //! What is measured is what the server does to its clients, not how well the system shares
-//! processors: the attacker gets only what nobody else wants (nice 19, which counts per thread
-//! on Linux).
+//! processors: the attacker gets only what nobody else wants. Niceness alone does not make it so:
+//! Linux lets a thread of nice 19, once it runs, go on for milliseconds before others that wake,
+//! but takes the processor at once from one of the policy SCHED_IDLE.
 
 use super::attack::{Face, Plan};
 use anyhow::Context as _;
 use drystone_tls::Connector;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// The lowest priority there is.
 const NICE: i32 = 19;
@@ -63,8 +65,18 @@ pub(super) struct Seen {
 }
 
 impl Tally {
-    pub(super) fn sent(&self, bytes: usize) {
-        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    /// Sends pieces for as long as they are taken, and counts their bytes.
+    pub(super) async fn send(
+        &self,
+        write: &mut (impl AsyncWrite + Unpin),
+        pieces: impl Iterator<Item = Vec<u8>>,
+    ) {
+        for piece in pieces {
+            if write.write_all(&piece).await.is_err() {
+                return;
+            }
+            self.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn served(&self) {
@@ -143,7 +155,8 @@ impl Door {
 pub(super) struct Attacker {
     tally: Arc<Tally>,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// Tells what share of a processor it used.
+    thread: Option<JoinHandle<f64>>,
 }
 
 impl Attacker {
@@ -170,22 +183,44 @@ impl Attacker {
     pub(super) fn seen(&self) -> Seen {
         self.tally.seen()
     }
+
+    /// Ends it. Returns what share of a processor it used, 0 to 1. Blocks.
+    pub(super) fn end(mut self) -> f64 {
+        self.join()
+    }
+
+    fn join(&mut self) -> f64 {
+        drop(self.stop.take());
+        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
+    }
 }
 
 impl Drop for Attacker {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.join();
     }
 }
 
-fn run(plan: Plan, door: Arc<Door>, stopped: oneshot::Receiver<()>) {
-    // Where that is refused, the attacker only counts for more.
+/// What this thread has used of processors.
+pub(super) fn processor_time() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(used).unwrap_or_default()
+}
+
+/// Gives this thread the lowest priority there is. Where that is refused, the attacker only counts
+/// for more.
+pub(super) fn step_back() {
     let _ = rustix::process::setpriority_process(None, NICE);
+    let thread = rustix::thread::gettid().to_string();
+    // Of util-linux, which every Debian has.
+    let _ = Command::new("chrt").args(["--idle", "--pid", "0", &thread]).status();
+}
+
+fn run(plan: Plan, door: Arc<Door>, stopped: oneshot::Receiver<()>) -> f64 {
+    step_back();
+    let (begun, used) = (Instant::now(), processor_time());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let Ok(runtime) = runtime else { return };
+    let Ok(runtime) = runtime else { return 0.0 };
     runtime.block_on(async {
         for n in 0..plan.connections {
             tokio::spawn(besiege(plan, door.clone(), n));
@@ -193,7 +228,10 @@ fn run(plan: Plan, door: Arc<Door>, stopped: oneshot::Receiver<()>) {
         // An error says that the sender is gone, which is what is waited for.
         let _ = stopped.await;
     });
-    // Dropping the runtime drops all connections.
+    let share = (processor_time() - used).div_duration_f64(begun.elapsed());
+    // All connections go with it.
+    drop(runtime);
+    share
 }
 
 /// Keeps one connection under attack, and makes it anew when the server ends it.

@@ -67,14 +67,7 @@ pub(super) async fn repeat(tally: &Tally, connection: Stream, begun: Vec<u8>, mo
 /// Sends pieces, and reads what comes back, until the server ends the connection.
 async fn flood(tally: &Tally, connection: Stream, pieces: impl Iterator<Item = Vec<u8>>) {
     let (mut read, mut write) = tokio::io::split(connection);
-    let sending = async {
-        for piece in pieces {
-            if write.write_all(&piece).await.is_err() {
-                return;
-            }
-            tally.sent(piece.len());
-        }
-    };
+    let sending = tally.send(&mut write, pieces);
     let hearing = async {
         let mut heard = vec![0; 64 << 10];
         loop {
@@ -116,7 +109,14 @@ fn has_goodbye(mut bytes: &[u8]) -> bool {
 fn streams(mut piece: impl FnMut(u32) -> Vec<u8>) -> impl Iterator<Item = Vec<u8>> {
     let rounds = (1 << 30) / CALLS;
     (0..rounds).map(move |round| {
-        (0..CALLS).flat_map(|number| piece(stream(CALLS * round + number))).collect()
+        let pieces = (0..CALLS).map(|number| piece(stream(CALLS * round + number)));
+        // A flood that is slow to make would be a slow one.
+        pieces
+            .reduce(|mut all, piece| {
+                all.extend_from_slice(&piece);
+                all
+            })
+            .unwrap_or_default()
     })
 }
 
@@ -133,11 +133,11 @@ pub(super) async fn rapid_resets(tally: &Tally, connection: Stream) {
 
 /// Calls that are given up when the server has begun with them.
 pub(super) async fn late_resets(tally: &Tally, connection: Stream) {
-    let block = call(RANGE);
+    let (block, everything) = (call(RANGE), message(EVERYTHING));
     let mut before: Option<u32> = None;
     let pieces = streams(move |stream| {
         let mut piece = frame(HEADERS, END_HEADERS, stream, &block);
-        piece.extend(frame(DATA, END_STREAM, stream, &message(EVERYTHING)));
+        piece.extend(frame(DATA, END_STREAM, stream, &everything));
         // The one of a round ago has been read, and most likely not been answered.
         if let Some(before) = before.replace(stream) {
             piece.extend(frame(RST_STREAM, 0, before, &CANCEL.to_be_bytes()));

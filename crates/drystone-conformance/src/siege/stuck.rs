@@ -91,19 +91,11 @@ fn windows(mut said: &[u8]) -> (usize, usize) {
 /// Sends what a connection says, which takes nothing of any answer, and waits.
 async fn stuck(tally: &Tally, connection: Stream, pieces: impl Iterator<Item = Vec<u8>>) {
     let (mut read, mut write) = tokio::io::split(connection);
-    let sending = async {
-        for piece in pieces {
-            if write.write_all(&piece).await.is_err() {
-                return;
-            }
-            tally.sent(piece.len());
-        }
-    };
     let hearing = async {
         let mut heard = vec![0; 16 << 10];
         while read.read(&mut heard).await.is_ok_and(|count| count > 0) {}
     };
-    tokio::join!(sending, hearing);
+    tokio::join!(tally.send(&mut write, pieces), hearing);
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub(super) struct Row {
     pub(super) peak: u64,
     pub(super) bound: u64,
     pub(super) counted: Counts,
+    /// Of a processor, what the attacker used, in the last round.
+    pub(super) share: f64,
 }
 
 /// A row in words and numbers.
@@ -36,6 +38,7 @@ struct Told {
     peak: u64,
     bound: u64,
     counted: String,
+    share: f64,
 }
 
 /// All attacks with what came of them; [`fmt::Display`] prints markdown.
@@ -63,6 +66,7 @@ impl Row {
             peak: self.peak,
             bound: self.bound,
             counted: self.counted.told(),
+            share: self.share,
         }
     }
 }
@@ -96,7 +100,7 @@ impl Told {
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Told { name, connections, requests, seen, counted, .. } = self;
+        let Told { name, connections, requests, seen, counted, share, .. } = self;
         let ([calm50, calm99], [p50, p99]) = (self.calm.map(ms), self.attacked.map(ms));
         let ratio = self.ratio().map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
         let [before, peak, bound] = [self.before, self.peak, self.bound].map(mib);
@@ -105,8 +109,9 @@ impl fmt::Display for Told {
             f,
             "| {name} | {connections} | {requests} | {calm50} / {calm99} | {p50} / {p99} | {ratio} \
              | {before} | {peak} | {bound} | {opened} / {refused} / {ended} / {goodbyes} \
-             | {sent} | {counted} |",
+             | {sent} | {busy:.0} % | {counted} |",
             sent = mib(*sent),
+            busy = 100.0 * share,
         )
     }
 }
@@ -157,9 +162,9 @@ impl fmt::Display for Outcome {
             f,
             "| attack | connections | requests | calm p50 / p99, ms | p50 / p99, ms | ratio \
              | resident before | peak | bound | opened / not / ended / with GOAWAY | sent \
-             | ended by the server for |"
+             | attacker's processor | ended by the server for |"
         )?;
-        writeln!(f, "|---|---|---|---|---|---|---|---|---|---|---|---|")?;
+        writeln!(f, "|---|---|---|---|---|---|---|---|---|---|---|---|---|")?;
         self.rows.iter().try_for_each(|row| writeln!(f, "{row}"))
     }
 }
@@ -183,6 +188,7 @@ mod tests {
             peak,
             bound: 2 << 20,
             counted: String::new(),
+            share: 0.5,
         }
     }
 

@@ -116,6 +116,15 @@ impl Admission {
     }
 }
 
+impl Place {
+    /// The connection had to be ended for what its client did: more from there begin later.
+    pub(crate) fn blame(&self) {
+        if let Some(address) = self.address {
+            self.admission.pace.lock().blame(address, Instant::now());
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let Some(address) = self.address else { return };

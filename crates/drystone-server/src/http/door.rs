@@ -5,6 +5,7 @@ use super::session::{Face, hold};
 use crate::connection::Connection;
 use futures::{Stream, StreamExt as _};
 use std::io;
+use std::num::NonZero;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +16,11 @@ use tokio::time::Instant;
 /// Pause after a connection could not be accepted, as when descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Time between two connections that are taken in, so that what many of them begin with does not
-/// come between those that are being served: 2,000 a second.
-const STEP: Duration = Duration::from_micros(500);
-/// By how much connections may come earlier: some at a time, since timers tell milliseconds.
-const EARLY_MAX: Duration = Duration::from_millis(8);
+/// Time between two connections that are taken in for each processor, so that what many of them
+/// begin with does not come between those that are being served: 500 a second.
+const STEP: Duration = Duration::from_millis(2);
+/// By how much connections may come earlier, since timers tell milliseconds.
+const EARLY_MAX: Duration = Duration::from_millis(2);
 
 /// Where clients' connections come from. An error is one connection's that came to nothing.
 pub trait Accept<C>: Stream<Item = io::Result<C>> + Send + 'static {}
@@ -50,6 +51,8 @@ async fn take_in<C: Connection>(
     let mut incoming = pin!(incoming);
     let for_sessions = stop.clone();
     let mut failing = false;
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let step = STEP / u32::try_from(processors).unwrap_or(u32::MAX);
     let mut due = Instant::now();
     loop {
         let accepted = async {
@@ -77,7 +80,7 @@ async fn take_in<C: Connection>(
             }
         };
         failing = false;
-        due = due.max(Instant::now()) + STEP;
+        due = due.max(Instant::now()) + step;
         let address = connection.address();
         let Some(place) = admission.place(room, address) else {
             tracing::debug!(?address, "rejected connection: its address has too many open");
@@ -91,7 +94,10 @@ async fn take_in<C: Connection>(
         };
         let (face, stop) = (face.clone(), for_sessions.clone());
         sessions.spawn(async move {
-            hold(face, connection, begin, stop).await;
+            if let Err(reason) = hold(face.clone(), connection, begin, stop).await {
+                face.ended(reason);
+                place.blame();
+            }
             drop(place);
         });
     }

@@ -29,9 +29,10 @@ const FLOOD_MAX: Duration = Duration::from_secs(10);
 const QUIET: Duration = Duration::from_secs(5);
 /// What a call costs that is given up: the work for it was done.
 const RESET: i64 = 2;
-/// Bytes of headers for each of which a call costs a frame. Those of honest calls are shorter,
-/// with a token too.
+/// Bytes of headers that cost nothing. Those of honest calls are shorter, with a token too.
 const HEADERS_BYTES: usize = 2 << 10;
+/// Bytes of headers beyond these for each of which a call costs a frame.
+const MORE_HEADERS_BYTES: usize = 512;
 
 /// Bytes of a frame before its payload (RFC 9113, 4.1).
 const HEAD_BYTES: usize = 9;
@@ -95,7 +96,8 @@ impl Frames {
 
 /// What a frame costs.
 fn cost(kind: u8, flags: u8, length: usize) -> i64 {
-    let of_headers = || i64::try_from(length / HEADERS_BYTES).unwrap_or(i64::MAX);
+    let more_headers = length.saturating_sub(HEADERS_BYTES) / MORE_HEADERS_BYTES;
+    let of_headers = || i64::try_from(more_headers).unwrap_or(i64::MAX);
     match kind {
         DATA => i64::from(length == 0 && flags & END_STREAM == 0),
         HEADERS => of_headers(),
@@ -207,7 +209,7 @@ mod tests {
             frame(200, 0, 0),
         ]
         .concat();
-        let expected = Came { frames: 9, cost: 1 + 1 + 8 + 2 + 1 + 1 };
+        let expected = Came { frames: 9, cost: 1 + 1 + 28 + 2 + 1 + 1 };
         for size in [1, 2, 7, 9, 10, 1_000, all.len()] {
             let mut frames = Frames::after(24);
             let mut came = Came::default();

@@ -11,6 +11,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// bytes that came are read in no time: without a bound one connection keeps a worker to itself
 /// for a hundred milliseconds.
 const TURN_FRAMES: usize = 256;
+/// Bytes that count as a frame in that: lists of headers take long to read.
+const TURN_BYTES: usize = 256;
 
 /// See [`Allowance`]. It fails with [`io::ErrorKind::QuotaExceeded`] when its client does not stop.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ impl<C> Metered<C> {
     /// Judges what was read last.
     fn judge(&mut self, read: &[u8]) -> io::Result<()> {
         let came = self.frames.read(read);
-        self.turn += came.frames;
+        self.turn += came.frames + read.len() / TURN_BYTES;
         match self.allowance.spend(came.cost, Instant::now) {
             Verdict::Go => Ok(()),
             Verdict::Wait(until) => {

@@ -15,6 +15,9 @@ const AT_ONCE: u32 = 200;
 /// Time between two connections beyond these: 100 a second, whose handshakes take a processor a
 /// twentieth of its time.
 const STEP: Duration = Duration::from_millis(10);
+/// What a connection costs its address beside itself that the server had to end: it is not worth
+/// less than ten others.
+const BLAME: u32 = 10;
 /// How long a connection may have to wait, which clients bear. So many wait at most from one
 /// address: 1,000.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -22,7 +25,8 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 const LOOK_AT: usize = 1_024;
 
 /// When connections may begin, by where they come from. An address is known for as long as its
-/// connections have come faster than one each [`STEP`].
+/// connections have come faster than one each [`STEP`], where one that was ended for what it did
+/// counts as some more.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// When all connections so far of an address would have begun, one each [`STEP`].
@@ -52,6 +56,12 @@ impl Pace {
         *due = next;
         Some(at)
     }
+
+    /// A connection from this address had to be ended. Nobody is refused for that alone.
+    pub(super) fn blame(&mut self, address: IpAddr, now: Instant) {
+        let due = self.due.entry(address).or_insert(now);
+        *due = (*due).max(now) + STEP * BLAME;
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +88,20 @@ mod tests {
         assert_eq!(STEP * waiting, WAIT_MAX);
         let later = now + WAIT_MAX;
         assert_eq!(pace.begin(HERE, later), Some(later + STEP));
+    }
+
+    #[test]
+    fn an_address_is_slower_for_connections_that_had_to_be_ended() {
+        let mut pace = Pace::default();
+        let now = Instant::now() + STEP * AT_ONCE;
+        for _ in 0..AT_ONCE {
+            assert_eq!(pace.begin(HERE, now), Some(now));
+        }
+        assert_eq!(pace.begin(HERE, now), Some(now + STEP));
+        pace.blame(HERE, now);
+        assert_eq!(pace.begin(HERE, now), Some(now + STEP * (BLAME + 2)));
+        let there = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
+        assert_eq!(pace.begin(there, now), Some(now));
     }
 
     #[test]

@@ -200,12 +200,15 @@ impl Face {
 
 /// Holds one connection: makes it ready when its time has come, sees what it speaks, and serves
 /// it to its end.
+///
+/// # Errors
+/// In a word, why this server had to end it.
 pub(crate) async fn hold<C: Connection>(
     face: Face,
     connection: C,
     begin: Instant,
     mut stop: watch::Receiver<bool>,
-) {
+) -> Result<(), &'static str> {
     let address = connection.address();
     let opening = async {
         sleep_until(begin).await;
@@ -214,21 +217,21 @@ pub(crate) async fn hold<C: Connection>(
     let opened = tokio::select! {
         opened = opening => opened,
         // Nothing was asked on it yet.
-        _ = stop.wait_for(|stop| *stop) => return,
+        _ = stop.wait_for(|stop| *stop) => return Ok(()),
     };
     let (stream, first, of_connection) = match opened {
         Ok(opened) => opened,
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
         Err(error) => {
             tracing::debug!(?address, %error, "rejected connection on client endpoint");
-            face.ended(if error.kind() == io::ErrorKind::TimedOut { "slow" } else { "opening" });
-            return;
+            let late = error.kind() == io::ErrorKind::TimedOut;
+            return Err(if late { "slow" } else { "opening" });
         }
     };
     if !face.traffic.takes(first.is_http2(), of_connection.far_end.is_secure) {
         let traffic = face.traffic.name();
         tracing::debug!(?address, traffic, "rejected connection: it speaks what is not served");
-        return;
+        return Ok(());
     }
     let guarded = Guarded::new(stream, first, face.silence_max());
     let upgraded = Upgraded::default();
@@ -261,15 +264,15 @@ pub(crate) async fn hold<C: Connection>(
     };
     if let Err(error) = outcome {
         tracing::debug!(?address, %error, "a connection ended badly");
-        if let Some(reason) = reason(&error) {
-            face.ended(reason);
-        }
-    } else if let Some(served) = upgraded.take() {
+        return reason(&error).map_or(Ok(()), Err);
+    }
+    if let Some(served) = upgraded.take() {
         tokio::select! {
             () = served => {}
             _ = stop_later.wait_for(|stop| *stop) => {}
         }
     }
+    Ok(())
 }
 
 /// Why a connection was ended, if this server did it.
