@@ -2,9 +2,9 @@
 //! frames costs of that.
 //!
 //! Frames without a call in them make a server work, and cost a client nothing. None of them has
-//! a limit in HTTP/2, and few have one in its library. Honest clients send them in return for what they hear:
-//! an acknowledgement of settings, a window that was used up, a ping that measures the way. So
-//! what a connection is sent earns it frames, and beside that it has some for every second.
+//! a limit in HTTP/2, and few have one in its library. Honest clients send them in return for what
+//! they hear: an acknowledgement of settings, a window that was used up, a ping that measures the
+//! way. So what a connection is sent earns it frames, and beside that it has some for every second.
 
 use std::time::Duration;
 use tokio::time::Instant;

@@ -21,6 +21,9 @@ const BLAME: u32 = 10;
 /// How long a connection may have to wait, which clients bear. So many wait at most from one
 /// address: 1,000.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long others from an address may have to wait for connections that had to be ended: many can
+/// end at one moment, and what comes next may be honest.
+const BLAME_MAX: Duration = Duration::from_secs(5);
 /// Addresses at which it is first looked whether some are known in vain.
 const LOOK_AT: usize = 1_024;
 
@@ -60,7 +63,8 @@ impl Pace {
     /// A connection from this address had to be ended. Nobody is refused for that alone.
     pub(super) fn blame(&mut self, address: IpAddr, now: Instant) {
         let due = self.due.entry(address).or_insert(now);
-        *due = (*due).max(now) + STEP * BLAME;
+        let most = (now + STEP * AT_ONCE + BLAME_MAX).max(*due);
+        *due = ((*due).max(now) + STEP * BLAME).min(most);
     }
 }
 
@@ -102,6 +106,17 @@ mod tests {
         assert_eq!(pace.begin(HERE, now), Some(now + STEP * (BLAME + 2)));
         let there = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
         assert_eq!(pace.begin(there, now), Some(now));
+    }
+
+    /// Thousands that were ended at one moment once shut their address out for minutes.
+    #[test]
+    fn connections_that_had_to_be_ended_shut_nobody_out() {
+        let mut pace = Pace::default();
+        let now = Instant::now() + STEP * AT_ONCE;
+        for _ in 0..10_000 {
+            pace.blame(HERE, now);
+        }
+        assert_eq!(pace.begin(HERE, now), Some(now + BLAME_MAX + STEP));
     }
 
     #[test]
